@@ -1,0 +1,77 @@
+"""What can go wrong, first by what to do next: try again later, or never again and tell a person.
+
+CxrNodeError
+├─ Retryable             the fault is not in the study: later
+│  ├─ PeerUnavailable        no association, dropped, no answer, or A7xx "out of resources"
+│  ├─ BrokerUnavailable      Redis/Valkey does not answer
+│  └─ SpoolFull              the disk is below receiving.reserve_gb
+└─ Permanent             the same again would end the same way
+   ├─ SettingsError          every fault of a settings file in one message
+   ├─ NotApplicable          not a frontal chest radiograph: counted, nothing sent
+   ├─ Refused                claims to be one, and may not be read (carries the reason)
+   ├─ Unreadable             absent or damaged bytes (the outcome is "failed")
+   ├─ ModelMismatch          the weights are not the ones on the card
+   ├─ TrainingError          recipe or data set not fit to train on
+   ├─ PeerRefused            the peer answered with a failure status (carries the status)
+   └─ StaleLease             somebody else holds this task now: drop the work
+"""
+
+
+class CxrNodeError(Exception):
+    """Anything this node raises on purpose; its text is one sentence for a person."""
+
+
+class Retryable(CxrNodeError):
+    """Try again later: the fault is not in the study."""
+
+
+class PeerUnavailable(Retryable):
+    """A DICOM peer could not be reached, went away, or asked to be asked again."""
+
+
+class BrokerUnavailable(Retryable):
+    """The queue's broker does not answer; the ledger remembers what is due."""
+
+
+class SpoolFull(Retryable):
+    """The disk under the spool has less room than receiving.reserve_gb."""
+
+
+class Permanent(CxrNodeError):
+    """Never try again; a person should look."""
+
+
+class SettingsError(Permanent):
+    """The settings are wrong; the text lists every fault."""
+
+
+class NotApplicable(Permanent):
+    """Not a frontal chest radiograph; the text says why."""
+
+
+class Refused(Permanent):
+    """Presented as a frontal chest radiograph, but may not be read; the text says why."""
+
+
+class Unreadable(Permanent):
+    """The bytes are not a readable image; the text says why."""
+
+
+class ModelMismatch(Permanent):
+    """A model's file and its card do not agree, or the card cannot be kept on this machine."""
+
+
+class TrainingError(Permanent):
+    """A recipe or a data set is not fit to train on."""
+
+
+class PeerRefused(Permanent):
+    """The peer answered C-STORE with a failure status that will not change by repeating."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StaleLease(Permanent):
+    """The lease ran out and the task was given to somebody else: its result must not be written."""

@@ -1,0 +1,108 @@
+"""Finding, Heatmap, Reading, Outcome: what was seen, as numbers with a meaning."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+class Outcome(StrEnum):
+    """What became of one image, or of a study, in the order that `study_outcome` prefers."""
+
+    POSITIVE = "positive"
+    FAILED = "failed"
+    REFUSED = "refused"
+    NEGATIVE = "negative"
+    NOT_APPLICABLE = "not_applicable"
+
+    @property
+    def analysed(self) -> bool:
+        """Whether a model has looked at the pixels and given a probability."""
+        return self in (Outcome.POSITIVE, Outcome.NEGATIVE)
+
+
+def study_outcome(outcomes: Iterable[Outcome]) -> Outcome:
+    """One outcome for a study: positive, else failed, else refused, else negative, else not applicable.
+
+    A negative image never hides one that could not be read.
+    """
+    return min(outcomes, key=list(Outcome).index, default=Outcome.NOT_APPLICABLE)
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Where a model looked: (h, w) float32 in [0, 1] that spans the image from edge to edge.
+
+    The values are relative to the map's own maximum; `peak` is that maximum as the method gave it, before
+    scaling, in the logit's unit. A map with peak 0 says nothing and is all zeros.
+    """
+
+    values: NDArray[np.float32]
+    peak: float
+    method: str
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.dtype != np.float32:
+            raise ValueError(f"heatmap is {self.values.dtype} {self.values.shape}, wanted float32 of two dimensions")
+        if not (0.0 <= float(self.values.min()) and float(self.values.max()) <= 1.0):
+            raise ValueError("heatmap values lie outside [0, 1]")
+
+    def resized(self, rows: int, columns: int) -> NDArray[np.float32]:
+        """The same map on another grid, (rows, columns) float32 in [0, 1], bilinear."""
+        image = Image.fromarray(self.values).resize((columns, rows), Image.Resampling.BILINEAR)
+        return np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What the model says of one radiograph: the raw logit, the calibrated probability in [0, 1], the map."""
+
+    logit: float
+    probability: float
+    heatmap: Heatmap
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability is {self.probability}, wanted a number in [0, 1]")
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What a result must say of the model that made it; taken from the model's card.
+
+    `digest` is the sha256 of everything on the card that changes a result, and `device_uid` is derived from it.
+    """
+
+    name: str
+    version: str
+    digest: str
+    device_uid: str
+    weights_sha256: str
+    operating_point: float
+    prevalence: float
+    population: str
+    age_years: tuple[int, int]
+
+    def judge(self, probability: float) -> Outcome:
+        """Positive at or above the operating point."""
+        return Outcome.POSITIVE if probability >= self.operating_point else Outcome.NEGATIVE
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One image's outcome: a finding when it was analysed, else the sentence that says why not."""
+
+    sop_instance_uid: str
+    outcome: Outcome
+    reason: str = ""
+    finding: Finding | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.outcome.analysed != (self.finding is not None):
+            raise ValueError(f"a {self.outcome} reading has finding {self.finding}")
+        if not self.outcome.analysed and not self.reason:
+            raise ValueError(f"a {self.outcome} reading needs a reason")

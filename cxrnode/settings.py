@@ -1,0 +1,258 @@
+"""config/*.toml and the environment become one frozen Settings; every fault is named in one message.
+
+A value comes from the environment (CXRNODE_RECEIVING__PORT=11113), else from the file, else from the default
+here. `config/node.example.toml` lists every setting with its default, unit and reason; a test compares them.
+"""
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cxrnode.errors import SettingsError
+from cxrnode.uids import digest_of
+
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+
+
+class Part(BaseModel):
+    """A table of the settings file: frozen, and no key but the known ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(Part):
+    """Who this node is and where its state lies."""
+
+    ae_title: AeTitle = "CXRNODE"
+    state_dir: Path = Path("var")
+    name: str = Field("cxrnode", min_length=1, max_length=64)
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where received bytes and results lie."""
+        return self.state_dir / "spool"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the embedded broker's socket and the generated passwords lie."""
+        return self.state_dir / "run"
+
+
+class Sender(Part):
+    """A modality or PACS that may send to this node: its AE title and the addresses it may come from."""
+
+    ae_title: AeTitle
+    addresses: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("addresses")
+    @classmethod
+    def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            ipaddress.ip_network(address, strict=False)
+        return addresses
+
+    def admits(self, ae_title: str, address: str) -> bool:
+        """Whether an association from this AE title and address is this sender's."""
+        here = ipaddress.ip_address(address)
+        networks = (ipaddress.ip_network(network, strict=False) for network in self.addresses)
+        return ae_title == self.ae_title and any(here in network for network in networks)
+
+
+class Receiving(Part):
+    """The DICOM SCP."""
+
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    quiet_s: Positive = 20.0
+    senders: tuple[Sender, ...] = ()
+    storage_classes: Literal["all"] | tuple[str, ...] = "all"
+    max_associations: int = Field(32, ge=1, le=1000)
+    reserve_gb: float = Field(1.0, ge=0)
+    network_timeout_s: Positive = 60.0
+
+
+class Ledger(Part):
+    """The database that knows the state of every study."""
+
+    url: str = ""
+
+
+class Queue(Part):
+    """How work reaches the workers, and how long one may hold it."""
+
+    broker_url: str = ""
+    time_limit_s: int = Field(300, ge=5)
+    lease_s: int = Field(360, ge=1)
+    max_attempts: int = Field(3, ge=1)
+    studies_per_task: int = Field(8, ge=1, le=256)
+    reconcile_s: Positive = 1.0
+    resubmit_s: Positive = 60.0
+
+
+class Worker(Part):
+    """The processes that hold the model."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: int = Field(1, ge=1, le=64)
+    threads: int = Field(0, ge=0)
+    delivery_processes: int = Field(2, ge=1, le=64)
+
+
+class ModelChoice(Part):
+    """Which model reads."""
+
+    name: str = "pneumonia-efficientnet-lite0"
+    zoo_dir: Path | None = None
+
+
+class Rules(Part):
+    """Which instances are read, and what happens outside the model's population."""
+
+    modalities: tuple[str, ...] = ("CR", "DX")
+    body_parts: tuple[str, ...] = ("CHEST", "THORAX", "LUNG")
+    views: tuple[str, ...] = ("PA", "AP")
+    view_absent: Literal["read", "refuse"] = "read"
+    require_patient_id: bool = True
+    read_for_processing: bool = False
+    outside_population: Literal["warn", "refuse"] = "warn"
+
+
+class Results(Part):
+    """What is made of a reading."""
+
+    overlay_longest_side: int = Field(1280, ge=256, le=4096)
+
+
+class Delivery(Part):
+    """How often and how long a delivery is tried again."""
+
+    first_retry_s: Positive = 5.0
+    longest_retry_s: Positive = 600.0
+    give_up_after_h: Positive = 72.0
+
+
+class Destination(Part):
+    """A PACS that results go to, and which outcomes it is sent."""
+
+    name: Name
+    ae_title: AeTitle
+    host: str
+    port: Port
+    timeout_s: Positive = 30.0
+    send: tuple[Literal["analysed", "refused", "failed", "not_applicable"], ...] = ("analysed", "refused")
+
+
+class FlowerSettings(Part):
+    """The operators' window on the queue."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 5555
+    user: str = Field("operator", pattern=r"^[A-Za-z0-9_.-]+$")
+    password: str = ""
+
+
+class Log(Part):
+    """What is written to standard error, one JSON object a line."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Everything that differs between one hospital and the next."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="CXRNODE_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    node: Node = Node()
+    receiving: Receiving = Receiving()
+    ledger: Ledger = Ledger()
+    queue: Queue = Queue()
+    worker: Worker = Worker()
+    model: ModelChoice = ModelChoice()
+    rules: Rules = Rules()
+    results: Results = Results()
+    delivery: Delivery = Delivery()
+    destinations: tuple[Destination, ...] = ()
+    flower: FlowerSettings = FlowerSettings()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before the file; nothing else is read."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Settings":
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError(f"destinations share a name: {', '.join(names)}; wanted one name each")
+        if self.queue.lease_s <= self.queue.time_limit_s:
+            raise ValueError(
+                f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "
+                "a lease must outlive the longest task"
+            )
+        return self
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL: the one set, else a SQLite file in the state folder."""
+        return self.ledger.url or f"sqlite:///{self.node.state_dir.absolute() / 'ledger.sqlite'}"
+
+    @property
+    def broker_url(self) -> str:
+        """The broker's URL: the one set, else the embedded broker's socket."""
+        return self.queue.broker_url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
+
+    @property
+    def result_digest(self) -> str:
+        """Digest of the settings that change what a result looks like."""
+        return digest_of(self.results.model_dump(mode="json") | self.rules.model_dump(mode="json"))
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings from `path` (or $CXRNODE_CONFIG, or none: defaults) and the environment.
+
+    Raises SettingsError with every fault: key, value and what was wanted.
+    """
+    if path is None and os.environ.get("CXRNODE_CONFIG"):
+        path = Path(os.environ["CXRNODE_CONFIG"])
+    table: dict[str, object] = {}
+    where = str(path) if path else "the environment"
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read ({error.strerror}); wanted a settings file") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not TOML ({error})") from error
+    try:
+        return Settings(**table)
+    except ValidationError as error:
+        raise SettingsError(_faults(error, where)) from error
+
+
+def _faults(error: ValidationError, where: str) -> str:
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "settings"
+        value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
+        lines.append(f"  {key}{value}: {fault['msg']}")
+    noun = "fault" if len(lines) == 1 else "faults"
+    return "\n".join([f"{len(lines)} {noun} in {where}:", *lines])

@@ -1,0 +1,1 @@
+"""Everything with torch: cards, networks, preprocessing, explanations, training."""
