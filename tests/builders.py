@@ -1,0 +1,110 @@
+"""Synthetic DICOM instances, no patient's data: circles and noise under made-up names."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+CR = "1.2.840.10008.5.1.4.1.1.1"
+DX_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
+DX_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+SC = "1.2.840.10008.5.1.4.1.1.7"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def chest_like(rows: int = 256, columns: int = 240, *, bits_stored: int = 12, seed: int = 0) -> NDArray[np.uint16]:
+    """(rows, columns) uint16 with a bright body, two dark lungs and noise; air dark, bone bright."""
+    y, x = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
+    body = np.exp(-(((x - 0.5) / 0.4) ** 4))
+    lungs = sum(np.exp(-(((x - cx) / 0.13) ** 2 + ((y - 0.45) / 0.28) ** 2) ** 2) for cx in (0.3, 0.7))
+    noise = np.random.default_rng(seed).normal(0, 0.01, (rows, columns))
+    values = np.clip(0.8 * body - 0.5 * lungs + 0.1 + noise, 0, 1)
+    return (values * (2**bits_stored - 1)).astype(np.uint16)
+
+
+def make_cxr(pixels: NDArray[Any] | None = None, *, bits_stored: int = 12, **attributes: object) -> FileDataset:
+    """A valid DX image for presentation of a made-up adult's frontal chest; any attribute can be overridden, None removes it."""
+    pixels = chest_like(bits_stored=bits_stored) if pixels is None else pixels
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    instance = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    allocated = pixels.dtype.itemsize * 8
+    values: dict[str, object] = {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "ImageType": ["ORIGINAL", "PRIMARY", ""],
+        "SOPClassUID": DX_PRESENTATION,
+        "SOPInstanceUID": generate_uid(),
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "StudyDate": "20260102",
+        "StudyTime": "101500",
+        "ContentDate": "20260102",
+        "ContentTime": "101501",
+        "AcquisitionDate": "20260102",
+        "AcquisitionTime": "101501",
+        "AccessionNumber": "ACC-77001",
+        "Modality": "DX",
+        "PresentationIntentType": "FOR PRESENTATION",
+        "Manufacturer": "Made Up Imaging",
+        "ReferringPhysicianName": "",
+        "StudyDescription": "Chest",
+        "PatientName": "Zzsynthetic^Patient",
+        "PatientID": "ZZ-PID-0001",
+        "PatientBirthDate": "20220101",
+        "PatientSex": "O",
+        "PatientAge": "004Y",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "AP",
+        "StudyID": "1",
+        "SeriesNumber": 1,
+        "InstanceNumber": 1,
+        "PatientOrientation": ["L", "F"],
+        "ImageLaterality": "U",
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "BitsAllocated": allocated,
+        "BitsStored": min(bits_stored, allocated),
+        "HighBit": min(bits_stored, allocated) - 1,
+        "PixelRepresentation": 0,
+        "BurnedInAnnotation": "NO",
+        "LossyImageCompression": "00",
+        "PixelIntensityRelationship": "LOG",
+        "PixelIntensityRelationshipSign": -1,
+        "RescaleIntercept": "0",
+        "RescaleSlope": "1",
+        "RescaleType": "US",
+        "PresentationLUTShape": "IDENTITY",
+        "WindowCenter": str(2 ** (bits_stored - 1)),
+        "WindowWidth": str(2**bits_stored),
+        "ImagerPixelSpacing": ["0.2", "0.2"],
+        "PixelData": pixels.tobytes(),
+    }
+    for keyword, value in (values | attributes).items():
+        if value is not None:
+            setattr(instance, keyword, value)
+    meta.MediaStorageSOPClassUID = instance.get("SOPClassUID", DX_PRESENTATION)
+    meta.MediaStorageSOPInstanceUID = instance.get("SOPInstanceUID", generate_uid())
+    return instance
+
+
+def remade(instance: Dataset, **attributes: object) -> Dataset:
+    """A copy of `instance` with other attribute values; None removes one."""
+    copy = make_cxr()
+    copy.clear()
+    copy.update(instance)
+    for keyword, value in attributes.items():
+        if value is None:
+            if keyword in copy:
+                delattr(copy, keyword)
+        else:
+            setattr(copy, keyword, value)
+    copy.file_meta = FileMetaDataset()
+    copy.file_meta.update(getattr(instance, "file_meta", FileMetaDataset()))
+    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
+    copy.file_meta.MediaStorageSOPClassUID = copy.SOPClassUID
+    return copy
