@@ -1,0 +1,233 @@
+"""The DICOM SCP: C-ECHO and C-STORE; answers a status once the bytes are durable, and notes the receipt."""
+
+import hashlib
+import io
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, AllTransferSyntaxes
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
+from pynetdicom.transport import ThreadedAssociationServer
+
+from cxrnode.errors import SpoolFull, Unreadable
+from cxrnode.log import logger
+from cxrnode.settings import Receiving
+from cxrnode.spool import Receipt, Spool
+
+LOG = logger("receive")
+IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
+REJECTED_PERMANENT, BY_SERVICE_USER = 0x01, 0x01
+CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = 0x03, 0x07
+
+
+class StoreStatus(IntEnum):
+    """C-STORE response statuses this node gives (PS3.4 Table B.2-1)."""
+
+    SUCCESS = 0x0000
+    OUT_OF_RESOURCES = 0xA700
+    DOES_NOT_MATCH_SOP_CLASS = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+@dataclass(frozen=True)
+class NotStored(Exception):
+    """Why an instance was not taken: the status to answer and the comment beside it (0000,0902; 64 characters)."""
+
+    status: StoreStatus
+    comment: str
+
+
+class Receiver:
+    """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable.
+
+    `note` must not raise and must not wait long: Success is answered after it returns.
+    """
+
+    def __init__(self, ae_title: str, settings: Receiving, spool: Spool, note: Callable[[Receipt], None]) -> None:
+        self._ae_title = ae_title
+        self._settings = settings
+        self._spool = spool
+        self._note = note
+        self._server: ThreadedAssociationServer | None = None
+
+    def start(self) -> None:
+        """Listen; returns at once. Raises OSError when the port is taken."""
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
+        self._server = self._application_entity().start_server(
+            (self._settings.host, self._settings.port),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _send_small_packets_at_once),
+                (evt.EVT_REQUESTED, self._on_requested),
+                (evt.EVT_REJECTED, _on_rejected),
+                (evt.EVT_ABORTED, _on_aborted),
+                (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
+                (evt.EVT_C_STORE, self._on_c_store),
+            ],
+        )
+        LOG.info("listening", ae_title=self._ae_title, host=self._settings.host, port=self._settings.port)
+
+    def stop(self) -> None:
+        """Close the listening socket and abort the associations that are open."""
+        if self._server is not None:
+            self._server.ae.shutdown()
+            self._server = None
+
+    def _application_entity(self) -> ApplicationEntity:
+        ae = AE(self._ae_title)
+        ae.maximum_pdu_size = 0
+        ae.maximum_associations = self._settings.max_associations
+        ae.network_timeout = self._settings.network_timeout_s
+        ae.add_supported_context(Verification)
+        for storage_class in storage_classes(self._settings):
+            ae.add_supported_context(storage_class, list(AllTransferSyntaxes))
+        return ae
+
+    def _on_requested(self, event: Event) -> None:
+        """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log."""
+        request = event.assoc.requestor.primitive
+        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        address = event.assoc.requestor.address
+        if called != self._ae_title:
+            fault, diagnostic = f"called AE title is not {self._ae_title}", CALLED_AE_NOT_RECOGNISED
+        elif not admits(self._settings, calling, address):
+            fault, diagnostic = "no entry of receiving.senders admits this AE title and address", CALLING_AE_NOT_RECOGNISED
+        else:
+            return
+        LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
+        _reject(event.assoc, diagnostic)
+
+    def _on_c_store(self, event: Event) -> Dataset:
+        try:
+            receipt = self._take(event)
+        except NotStored as refusal:
+            LOG.warning("instance not taken", status=f"0x{refusal.status:04X}", reason=refusal.comment)
+            return _answer(refusal.status, refusal.comment)
+        except Exception as error:  # noqa: BLE001  a status must be answered whatever happens
+            LOG.error("instance not taken", status="0xC000", reason=type(error).__name__)
+            return _answer(StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}")
+        self._note(receipt)
+        return _answer(StoreStatus.SUCCESS)
+
+    def _take(self, event: Event) -> Receipt:
+        bytes_as_sent = event.request.DataSet.getvalue()
+        identity = _identity(event)
+        try:
+            key = self._spool.key_for(identity.SOPInstanceUID)
+        except Unreadable:
+            raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID (0008,0018) is not a UID") from None
+        receipt = Receipt(
+            key=key,
+            sop_instance_uid=identity.SOPInstanceUID,
+            sop_class_uid=identity.SOPClassUID,
+            study_instance_uid=identity.StudyInstanceUID,
+            transfer_syntax_uid=event.context.transfer_syntax,
+            sha256=hashlib.sha256(bytes_as_sent).hexdigest(),
+            size=len(bytes_as_sent),
+            calling_ae=event.assoc.requestor.ae_title.strip(),
+            called_ae=self._ae_title,
+            address=event.assoc.requestor.address,
+            association=f"{id(event.assoc):x}-{event.assoc.name.rpartition('@')[2]}",
+            received_at=datetime.now(UTC).isoformat(),
+        )
+        try:
+            return self._store(event.encoded_dataset(), receipt)
+        except SpoolFull:
+            raise NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later") from None
+        except OSError as error:
+            raise NotStored(StoreStatus.OUT_OF_RESOURCES, f"Cannot write: {error.strerror}") from None
+
+    def _store(self, content: bytes, receipt: Receipt) -> Receipt:
+        if self._spool.store(content, receipt):
+            LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
+            return receipt
+        first = self._spool.receipt(receipt.key)
+        if first.sha256 == receipt.sha256 or same_content(self._spool.image(receipt.key).read_bytes(), content):
+            LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
+            return first
+        aside = replace(receipt, key=self._spool.aside_key(receipt.key, receipt.sha256), aside_of=receipt.key)
+        if self._spool.store(content, aside):
+            LOG.warning("other content under a known UID kept aside", key=aside.key, first=receipt.key)
+        return aside
+
+
+def admits(settings: Receiving, ae_title: str, address: str) -> bool:
+    """Whether this AE title may call from this address; with no senders listed, any may from this machine alone."""
+    if not settings.senders:
+        return address.startswith("127.") or address == "::1"
+    return any(sender.admits(ae_title, address) for sender in settings.senders)
+
+
+def storage_classes(settings: Receiving) -> list[UID]:
+    """The storage SOP classes that are negotiated."""
+    if settings.storage_classes == "all":
+        return [context.abstract_syntax for context in AllStoragePresentationContexts if context.abstract_syntax]
+    return [UID(uid) for uid in settings.storage_classes]
+
+
+def same_content(one: bytes, other: bytes) -> bool:
+    """Whether two Part 10 files hold the same instance: equal elements and pixel bytes, whatever the encoding of the rest.
+
+    Private elements whose VR is known in one transfer syntax only are not compared.
+    """
+    first, second = (pydicom.dcmread(io.BytesIO(content)) for content in (one, other))
+    return set(first.keys()) == set(second.keys()) and all(
+        mine.value == yours.value or (mine.tag.is_private and "UN" in (mine.VR, yours.VR))
+        for mine, yours in zip(first, second, strict=True)
+    )
+
+
+def _identity(event: Event) -> Dataset:
+    """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
+    try:
+        identity = pydicom.dcmread(io.BytesIO(event.encoded_dataset()), stop_before_pixels=True, specific_tags=IDENTITY)  # type: ignore[arg-type]  # keywords are taken as well
+    except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, OSError, KeyError, TypeError):
+        raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
+    for keyword in IDENTITY:
+        if not identity.get(keyword):
+            raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, f"{keyword} is absent; wanted a UID")
+    if identity.SOPClassUID != event.request.AffectedSOPClassUID:
+        raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the request's")
+    if identity.SOPInstanceUID != event.request.AffectedSOPInstanceUID:
+        raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
+    return identity
+
+
+def _answer(status: StoreStatus, comment: str = "") -> Dataset:
+    answer = Dataset()
+    answer.Status = int(status)
+    if comment:
+        answer.ErrorComment = comment[:64]
+    return answer
+
+
+def _reject(association: Association, diagnostic: int) -> None:
+    association.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, diagnostic)
+    association.is_rejected = True
+    association.kill()
+
+
+def _on_rejected(event: Event) -> None:
+    LOG.warning("association refused", reason="too many associations", address=event.assoc.requestor.address)
+
+
+def _on_aborted(event: Event) -> None:
+    LOG.warning("association aborted", address=event.assoc.requestor.address)
+
+
+def _send_small_packets_at_once(event: Event) -> None:
+    """TCP_NODELAY: without it small objects wait for delayed acknowledgements."""
+    connection: Any = event.assoc.dul.socket
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

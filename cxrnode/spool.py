@@ -1,0 +1,178 @@
+"""The bytes on disk: durable before Success is answered, and the one place where a UID becomes a path.
+
+A received instance is a folder `instances/<xx>/<key>/` with `image.dcm` (the bytes as they came, PS3.10) and
+`receipt.json` (who sent it, when, over which association). The folder is filled and fsynced under `incoming/` and
+renamed into place whole, so an instance is there with its receipt or not at all. The key is a keyed hash of the SOP
+Instance UID: file names say nothing of the patient to anybody who has not the spool's own salt.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cxrnode.errors import SpoolFull, Unreadable
+
+UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+UID_LENGTH = 64
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is known of an acknowledged instance without opening it again; `received_at` is UTC, ISO 8601."""
+
+    key: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    transfer_syntax_uid: str
+    sha256: str
+    size: int
+    calling_ae: str
+    called_ae: str
+    address: str
+    association: str
+    received_at: str
+    aside_of: str = ""
+    """the key of the instance that already had this SOP Instance UID with other content, when this one is kept aside"""
+
+
+class Spool:
+    """The folder tree under `root`, created with mode 0700 when absent."""
+
+    def __init__(self, root: Path, reserve_gb: float = 0.0) -> None:
+        self.root = root
+        self._reserve = int(reserve_gb * GIB)
+        for name in ("incoming", "instances", "results"):
+            (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._salt = self._read_salt()
+
+    def key_for(self, sop_instance_uid: str) -> str:
+        """The name under which an instance lies: 32 hex digits.
+
+        A UID is digits and dots (PS3.5 9.1), 64 characters at the most; anything else raises Unreadable, so no UID
+        can climb out of the spool.
+        """
+        if len(sop_instance_uid) > UID_LENGTH or not UID_PATTERN.fullmatch(sop_instance_uid):
+            raise Unreadable(
+                f"SOP Instance UID (0008,0018) is {sop_instance_uid[:80]!r}; wanted digits and dots, 64 at the most (PS3.5 9.1)"
+            )
+        return hmac.new(self._salt, sop_instance_uid.encode("ascii"), hashlib.sha256).hexdigest()[:32]
+
+    def aside_key(self, key: str, sha256: str) -> str:
+        """The name for other content under a UID that is taken: one name for one content."""
+        return hmac.new(self._salt, f"{key} {sha256}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def image(self, key: str) -> Path:
+        """Where the bytes of the instance with this key lie."""
+        return self._folder(key) / "image.dcm"
+
+    def result(self, round_key: str, name: str) -> Path:
+        """Where the bytes of one result object of a round lie."""
+        return self.root / "results" / round_key[:2] / round_key / f"{name}.dcm"
+
+    def receipt(self, key: str) -> Receipt:
+        """The receipt of the instance with this key."""
+        return Receipt(**json.loads((self._folder(key) / "receipt.json").read_text(encoding="utf-8")))
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all instances on the disk, kept-aside ones included."""
+        for shard in os.scandir(self.root / "instances"):
+            yield from (entry.name for entry in os.scandir(shard.path))
+
+    def require_room(self, size: int = 0) -> None:
+        """Raise SpoolFull when writing `size` bytes would leave less than the reserve."""
+        free = shutil.disk_usage(self.root).free
+        if free - size < self._reserve:
+            raise SpoolFull(
+                f"{free / GIB:.2f} GB free under the spool; wanted {self._reserve / GIB:.2f} GB besides this instance "
+                "(receiving.reserve_gb)"
+            )
+
+    def store(self, content: bytes, receipt: Receipt) -> bool:
+        """Make an instance durable: True when it is new, False when the key was taken (nothing is changed then).
+
+        On return the bytes, the receipt, and the folders they lie in are fsynced. Raises SpoolFull, OSError.
+        """
+        self.require_room(len(content))
+        incoming = self.root / "incoming" / secrets.token_hex(8)
+        incoming.mkdir(mode=0o700)
+        try:
+            write_durably(incoming / "image.dcm", content)
+            write_durably(incoming / "receipt.json", json.dumps(asdict(receipt)).encode())
+            sync_folder(incoming)
+            return self._place(incoming, self._folder(receipt.key))
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
+        """Write one result object's bytes durably and return where; written again, the same name is replaced whole."""
+        path = self.result(round_key, name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{secrets.token_hex(4)}.draft")
+        write_durably(draft, content)
+        draft.rename(path)
+        sync_folder(path.parent)
+        return path
+
+    def clear_incoming(self) -> int:
+        """Remove what a crash left half written (never acknowledged); the number of removed folders."""
+        leftovers = list((self.root / "incoming").iterdir())
+        for folder in leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(leftovers)
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "instances" / key[:2] / key
+
+    def _place(self, incoming: Path, folder: Path) -> bool:
+        shard = folder.parent
+        if not shard.exists():
+            shard.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(shard.parent)
+        try:
+            incoming.rename(folder)
+            new = True
+        except OSError:
+            if not folder.exists():
+                raise
+            new = False
+        sync_folder(shard)  # also for a duplicate: the first copy's rename may not be durable yet
+        return new
+
+    def _read_salt(self) -> bytes:
+        path = self.root / "salt"
+        if not path.exists():
+            draft = self.root / f"salt.{secrets.token_hex(4)}"
+            write_durably(draft, secrets.token_bytes(32))
+            try:
+                os.link(draft, path)  # fails when another process was first: its salt is the one
+                sync_folder(self.root)
+            except FileExistsError:
+                pass
+            draft.unlink()
+        return path.read_bytes()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a new file with mode 0600 and fsync it."""
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, so that the names in it are durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
