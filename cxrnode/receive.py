@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import pydicom
 from pydicom import Dataset
@@ -17,7 +17,9 @@ from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -97,7 +99,7 @@ class Receiver:
 
     def _on_requested(self, event: Event) -> None:
         """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log."""
-        request = event.assoc.requestor.primitive
+        request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
         address = event.assoc.requestor.address
         if called != self._ae_title:
@@ -122,7 +124,7 @@ class Receiver:
         return _answer(StoreStatus.SUCCESS)
 
     def _take(self, event: Event) -> Receipt:
-        bytes_as_sent = event.request.DataSet.getvalue()
+        bytes_as_sent = cast(io.BytesIO, cast(C_STORE, event.request).DataSet).getvalue()
         identity = _identity(event)
         try:
             key = self._spool.key_for(identity.SOPInstanceUID)
@@ -192,15 +194,16 @@ def same_content(one: bytes, other: bytes) -> bool:
 def _identity(event: Event) -> Dataset:
     """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
     try:
-        identity = pydicom.dcmread(io.BytesIO(event.encoded_dataset()), stop_before_pixels=True, specific_tags=IDENTITY)  # type: ignore[arg-type]  # keywords are taken as well
+        identity = pydicom.dcmread(io.BytesIO(event.encoded_dataset()), stop_before_pixels=True, specific_tags=IDENTITY)
     except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, OSError, KeyError, TypeError):
         raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
+    request = cast(C_STORE, event.request)
     for keyword in IDENTITY:
         if not identity.get(keyword):
             raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, f"{keyword} is absent; wanted a UID")
-    if identity.SOPClassUID != event.request.AffectedSOPClassUID:
+    if identity.SOPClassUID != request.AffectedSOPClassUID:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the request's")
-    if identity.SOPInstanceUID != event.request.AffectedSOPInstanceUID:
+    if identity.SOPInstanceUID != request.AffectedSOPInstanceUID:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
     return identity
 

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -33,7 +33,7 @@ class Node(Part):
 
     ae_title: AeTitle = "CXRNODE"
     state_dir: Path = Path("var")
-    name: str = Field("cxrnode", min_length=1, max_length=64)
+    name: str = Field(default="cxrnode", min_length=1, max_length=64)
 
     @property
     def spool_dir(self) -> Path:
@@ -74,8 +74,8 @@ class Receiving(Part):
     quiet_s: Positive = 20.0
     senders: tuple[Sender, ...] = ()
     storage_classes: Literal["all"] | tuple[str, ...] = "all"
-    max_associations: int = Field(32, ge=1, le=1000)
-    reserve_gb: float = Field(1.0, ge=0)
+    max_associations: int = Field(default=32, ge=1, le=1000)
+    reserve_gb: float = Field(default=1.0, ge=0)
     network_timeout_s: Positive = 60.0
 
 
@@ -89,10 +89,10 @@ class Queue(Part):
     """How work reaches the workers, and how long one may hold it."""
 
     broker_url: str = ""
-    time_limit_s: int = Field(300, ge=5)
-    lease_s: int = Field(360, ge=1)
-    max_attempts: int = Field(3, ge=1)
-    studies_per_task: int = Field(8, ge=1, le=256)
+    time_limit_s: int = Field(default=300, ge=5)
+    lease_s: int = Field(default=360, ge=1)
+    max_attempts: int = Field(default=3, ge=1)
+    studies_per_task: int = Field(default=8, ge=1, le=256)
     reconcile_s: Positive = 1.0
     resubmit_s: Positive = 60.0
 
@@ -101,9 +101,9 @@ class Worker(Part):
     """The processes that hold the model."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(1, ge=1, le=64)
-    threads: int = Field(0, ge=0)
-    delivery_processes: int = Field(2, ge=1, le=64)
+    processes: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=0, ge=0)
+    delivery_processes: int = Field(default=2, ge=1, le=64)
 
 
 class ModelChoice(Part):
@@ -128,7 +128,7 @@ class Rules(Part):
 class Results(Part):
     """What is made of a reading."""
 
-    overlay_longest_side: int = Field(1280, ge=256, le=4096)
+    overlay_longest_side: int = Field(default=1280, ge=256, le=4096)
 
 
 class Delivery(Part):
@@ -156,7 +156,7 @@ class FlowerSettings(Part):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 5555
-    user: str = Field("operator", pattern=r"^[A-Za-z0-9_.-]+$")
+    user: str = Field(default="operator", pattern=r"^[A-Za-z0-9_.-]+$")
     password: str = ""
 
 
@@ -233,7 +233,7 @@ def load(path: Path | None = None) -> Settings:
     """
     if path is None and os.environ.get("CXRNODE_CONFIG"):
         path = Path(os.environ["CXRNODE_CONFIG"])
-    table: dict[str, object] = {}
+    table: dict[str, Any] = {}
     where = str(path) if path else "the environment"
     if path is not None:
         try:
