@@ -1,0 +1,172 @@
+"""The account: where every acknowledged instance is, so that the sum is what was received."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, select
+
+from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.tables import (
+    Fate,
+    Kind,
+    State,
+    TaskState,
+    Work,
+    deliveries,
+    instances,
+    objects,
+    readings,
+    rounds,
+    studies,
+    tasks,
+)
+from cxrnode.spool import Spool
+
+
+@dataclass(frozen=True)
+class Line:
+    """How many instances are in one place with one outcome (empty while there is none)."""
+
+    place: str
+    outcome: str
+    instances: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """Every instance on the disk, once; `total` is counted from the disk, the lines from the ledger."""
+
+    total: int
+    lines: tuple[Line, ...]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the lines sum to what was received."""
+        return sum(line.instances for line in self.lines) == self.total
+
+
+@dataclass(frozen=True)
+class RoundLine:
+    """One round as an operator sees it: random keys, no UID."""
+
+    study: str
+    round_number: int
+    state: str
+    outcome: str
+    instances: int
+    probability: float | None
+    reasons: tuple[str, ...]
+    objects: int
+    deliveries: dict[str, str]
+    stages_ms: dict[str, float]
+    last_received_at: datetime
+    finished_at: datetime | None
+    last_error: str
+
+
+def account(ledger: Ledger, spool: Spool) -> Account:
+    """Count every instance where it is. Instances that wait on the disk for the ledger are a line of their own."""
+    on_disk = set(spool.keys())
+    places: Counter[tuple[str, str]] = Counter()
+    with ledger.reading() as db:
+        latest = _latest_closed_rounds(db)
+        outcomes = {(row.round_key, row.instance_key): row.outcome for row in db.execute(select(readings))}
+        held = _rounds_being_analysed(db)
+        fates = _fates_by_round(db)
+        entered = set()
+        for row in db.execute(select(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round)):
+            entered.add(row.key)
+            covering = latest.get(row.study_key)
+            if row.kind != Kind.SOURCE:
+                places[str(row.kind), ""] += 1
+            elif row.first_round is None or covering is None:
+                places["waiting for the study to be complete", ""] += 1
+            else:
+                outcome = outcomes.get((covering.key, row.key), "")
+                places[_place(covering, held, fates.get(covering.key, Counter())), outcome] += 1
+    if waiting := len(on_disk - entered):
+        places["on the disk, not yet in the ledger", ""] = waiting
+    lines = tuple(Line(place, outcome, count) for (place, outcome), count in sorted(places.items()))
+    return Account(total=len(on_disk | entered), lines=lines)
+
+
+def round_lines(ledger: Ledger, limit: int | None = None) -> list[RoundLine]:
+    """The rounds, latest first."""
+    with ledger.reading() as db:
+        rows = db.execute(select(rounds).order_by(rounds.c.last_received_at.desc(), rounds.c.number.desc()).limit(limit)).all()
+        return [_round_line(db, row) for row in rows]
+
+
+def study_key_of(ledger: Ledger, study_instance_uid: str) -> str | None:
+    """The random key of a study, for those who may know its UID."""
+    with ledger.reading() as db:
+        return db.execute(select(studies.c.key).where(studies.c.study_instance_uid == study_instance_uid)).scalar()
+
+
+def _latest_closed_rounds(db: Connection) -> dict[str, Row[tuple[object, ...]]]:
+    closed = select(rounds).where(rounds.c.state != State.ARRIVING).order_by(rounds.c.number)
+    return {row.study_key: row for row in db.execute(closed)}
+
+
+def _rounds_being_analysed(db: Connection) -> set[str]:
+    leased = (tasks.c.work == Work.ANALYSE, tasks.c.state == TaskState.LEASED)
+    return set(db.execute(select(tasks.c.round_key).where(*leased)).scalars())
+
+
+def _fates_by_round(db: Connection) -> dict[str, Counter[str]]:
+    fates: dict[str, Counter[str]] = {}
+    joined = select(objects.c.round_key, deliveries.c.fate).join(
+        deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid
+    )
+    for row in db.execute(joined):
+        fates.setdefault(row.round_key, Counter())[row.fate] += 1
+    return fates
+
+
+def _place(covering: Row[tuple[object, ...]], held: set[str], fates: Counter[str]) -> str:
+    if covering.state == State.READY:
+        return "being analysed" if covering.key in held else "waiting for analysis"
+    if covering.state == State.ANALYSED:
+        return "waiting for delivery"
+    if not fates:
+        return "finished, nothing to send"
+    undelivered = fates[Fate.REFUSED] + fates[Fate.GIVEN_UP]
+    return "finished, not all delivered" if undelivered else "finished, delivered"
+
+
+def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
+    of_round = select(readings).where(readings.c.round_key == row.key)
+    seen = db.execute(of_round).all()
+    covered = select(instances.c.key).where(
+        instances.c.study_key == row.study_key,
+        instances.c.kind == Kind.SOURCE,
+        instances.c.first_round.is_(None) if row.state == State.ARRIVING else instances.c.first_round <= row.number,
+    )
+    made = db.execute(select(objects.c.sop_instance_uid).where(objects.c.round_key == row.key)).scalars().all()
+    fates = db.execute(select(deliveries).where(deliveries.c.sop_instance_uid.in_(made))).all()
+    by_destination: dict[str, Counter[str]] = {}
+    for fate in fates:
+        by_destination.setdefault(fate.destination, Counter())[fate.fate] += 1
+    errors = db.execute(select(tasks.c.last_error).where(tasks.c.round_key == row.key)).scalars()
+    probabilities = [reading.probability for reading in seen if reading.probability is not None]
+    return RoundLine(
+        study=row.study_key,
+        round_number=row.number,
+        state=row.state,
+        outcome=row.outcome or "",
+        instances=len(db.execute(covered).all()),
+        probability=max(probabilities, default=None),
+        reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),
+        objects=len(made),
+        deliveries={name: _told(counts) for name, counts in sorted(by_destination.items())},
+        stages_ms=json.loads(row.stages_ms),
+        last_received_at=row.last_received_at,
+        finished_at=row.finished_at,
+        last_error="; ".join(sorted({error for error in errors if error})),
+    )
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {fate}" for fate, count in sorted(counts.items()))

@@ -1,0 +1,106 @@
+"""What arrived: receipts become instances and rounds, and a study that is quiet becomes ready."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from cxrnode.ledger.database import Ledger, move, new_key
+from cxrnode.ledger.tables import Kind, State, TaskState, Work, instances, objects, rounds, studies, tasks
+from cxrnode.spool import Receipt
+
+LIVE = "live"
+
+
+def note(ledger: Ledger, receipts: Iterable[Receipt], lane: str = LIVE) -> int:
+    """Enter receipts, each once however often it is told; the number of new instances."""
+    new = 0
+    with ledger.writing() as db:
+        for receipt in receipts:
+            if db.execute(select(instances.c.key).where(instances.c.key == receipt.key)).first() is None:
+                _enter(db, receipt, lane)
+                new += 1
+    return new
+
+
+def known(ledger: Ledger) -> set[str]:
+    """The keys of every instance in the ledger, to be held against the spool's."""
+    with ledger.reading() as db:
+        return set(db.execute(select(instances.c.key)).scalars())
+
+
+def close_settled(ledger: Ledger, quiet_s: float, now: datetime) -> int:
+    """Close every round whose study has been quiet for `quiet_s` and make its analysis due; how many were closed."""
+    with ledger.writing() as db:
+        settled = db.execute(
+            select(rounds)
+            .where(rounds.c.state == State.ARRIVING, rounds.c.last_received_at <= now - timedelta(seconds=quiet_s))
+            .with_for_update()
+        ).all()
+        for settled_round in settled:
+            _close(db, settled_round, now)
+        return len(settled)
+
+
+def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
+    received_at = datetime.fromisoformat(receipt.received_at)
+    study_key = _study_key(db, receipt.study_instance_uid)
+    kind = _kind(db, receipt)
+    db.execute(
+        insert(instances).values(
+            key=receipt.key,
+            study_key=study_key,
+            kind=kind,
+            sop_instance_uid=receipt.sop_instance_uid,
+            sop_class_uid=receipt.sop_class_uid,
+            sha256=receipt.sha256,
+            size=receipt.size,
+            calling_ae=receipt.calling_ae,
+            address=receipt.address,
+            association=receipt.association,
+            received_at=received_at,
+        )
+    )
+    if kind is Kind.SOURCE:
+        _extend_round(db, study_key, received_at, lane)
+
+
+def _kind(db: Connection, receipt: Receipt) -> Kind:
+    own = select(objects.c.sop_instance_uid).where(objects.c.sop_instance_uid == receipt.sop_instance_uid)
+    if db.execute(own).first() is not None:
+        return Kind.OWN
+    return Kind.ASIDE if receipt.aside_of else Kind.SOURCE
+
+
+def _study_key(db: Connection, study_instance_uid: str) -> str:
+    found = db.execute(select(studies.c.key).where(studies.c.study_instance_uid == study_instance_uid)).scalar()
+    if found is None:
+        found = new_key()
+        db.execute(insert(studies).values(key=found, study_instance_uid=study_instance_uid))
+    return str(found)
+
+
+def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: str) -> None:
+    """Count the instance towards the round that is still arriving, or open the next one: a late image."""
+    of_study = rounds.c.study_key == study_key
+    arriving = db.execute(select(rounds).where(of_study, rounds.c.state == State.ARRIVING).with_for_update()).first()
+    if arriving is None:
+        last = db.execute(select(func.max(rounds.c.number)).where(of_study)).scalar() or 0
+        values: dict[str, Any] = {"key": new_key(), "study_key": study_key, "number": last + 1, "lane": lane}
+        db.execute(insert(rounds).values(state=State.ARRIVING, last_received_at=received_at, **values))
+    elif received_at > arriving.last_received_at:
+        db.execute(update(rounds).where(rounds.c.key == arriving.key).values(last_received_at=received_at))
+
+
+def _close(db: Connection, settled: Any, now: datetime) -> None:
+    unread = (instances.c.study_key == settled.study_key, instances.c.kind == Kind.SOURCE, instances.c.first_round.is_(None))
+    db.execute(update(instances).where(*unread).values(first_round=settled.number))
+    move(db, settled.key, State.READY, closed_at=now)
+    add_task(db, Work.ANALYSE, settled.key, settled.lane, now)
+
+
+def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetime, destination: str = "") -> None:
+    """Make a piece of work due at once."""
+    task = {"key": new_key(), "work": work, "round_key": round_key, "destination": destination, "lane": lane}
+    db.execute(insert(tasks).values(state=TaskState.DUE, created_at=now, due_at=now, **task))

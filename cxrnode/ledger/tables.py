@@ -1,0 +1,188 @@
+"""The ledger's tables, and the table of moves: the one place that says how a round's state may change.
+
+A study has rounds; a round covers every instance of its study that had arrived when it was closed. Work on a round is
+a task: analyse it, or deliver it to one destination.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class State(StrEnum):
+    """Where a round is in its life."""
+
+    ARRIVING = "arriving"
+    READY = "ready"
+    ANALYSED = "analysed"
+    FINISHED = "finished"
+
+
+MOVES: dict[State, set[State]] = {
+    State.ARRIVING: {State.READY},  # complete.py: the study is quiet
+    State.READY: {State.ANALYSED},  # outcome known, result bytes kept, deliveries due
+    State.ANALYSED: {State.FINISHED},  # nothing is due any more
+    State.FINISHED: set(),
+}
+
+
+class Kind(StrEnum):
+    """What an acknowledged instance is to this node."""
+
+    SOURCE = "source"
+    OWN = "own result"
+    ASIDE = "kept aside"
+
+
+class Work(StrEnum):
+    """The kinds of task."""
+
+    ANALYSE = "analyse"
+    DELIVER = "deliver"
+
+
+class TaskState(StrEnum):
+    """Where a task is; `abandoned` was tried too often and waits for a person."""
+
+    DUE = "due"
+    LEASED = "leased"
+    DONE = "done"
+    ABANDONED = "abandoned"
+
+
+class Fate(StrEnum):
+    """What became of one result object at one destination."""
+
+    DUE = "due"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    GIVEN_UP = "given up"
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept naive in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware -> naive UTC."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Naive -> aware UTC."""
+        return value.replace(tzinfo=UTC) if value else None
+
+
+UID = String(64)
+KEY = String(32)
+metadata = MetaData()
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("study_instance_uid", UID, unique=True, nullable=False),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("study_key", KEY, ForeignKey("studies.key"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("last_received_at", Utc, nullable=False),
+    Column("closed_at", Utc),
+    Column("analysed_at", Utc),
+    Column("finished_at", Utc),
+    Column("outcome", String(16)),
+    Column("model", String(128)),
+    Column("stages_ms", Text, nullable=False, default="{}"),
+    UniqueConstraint("study_key", "number"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("study_key", KEY, ForeignKey("studies.key"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("first_round", Integer),
+    Column("sop_instance_uid", UID, nullable=False, index=True),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("association", String(64), nullable=False),
+    Column("received_at", Utc, nullable=False),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("instance_key", KEY, ForeignKey("instances.key"), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("probability", Float),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("key", KEY, primary_key=True),
+    Column("work", String(16), nullable=False),
+    Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),
+    Column("destination", String(32), nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("created_at", Utc, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("leased_until", Utc),
+    Column("submitted_at", Utc),
+    Column("last_error", Text, nullable=False, default=""),
+    UniqueConstraint("round_key", "work", "destination"),
+)
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("sop_instance_uid", UID, primary_key=True),
+    Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("series_instance_uid", UID, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sop_instance_uid", UID, ForeignKey("objects.sop_instance_uid"), primary_key=True),
+    Column("destination", String(32), primary_key=True),
+    Column("fate", String(16), nullable=False),
+    Column("status", Integer),
+    Column("reason", Text, nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("at", Utc),
+)

@@ -1,0 +1,117 @@
+"""Work under lease: one holder at a time, a fence that grows with every lease, and no result written without it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+
+from cxrnode.errors import StaleLease
+from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.tables import TaskState, Work, tasks
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A task that is ours until `until`, unless the fence has moved on."""
+
+    task_key: str
+    round_key: str
+    destination: str
+    fence: int
+    attempts: int
+    created_at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Due:
+    """A task that the queue should know of."""
+
+    task_key: str
+    work: Work
+    lane: str
+
+
+def due(ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float]) -> list[Due]:
+    """Every task that is due and not in the queue, as far as the ledger can tell, oldest first.
+
+    Not in the queue: never submitted since it became due (again), or, where `resubmit_s` has its work and lane
+    (because that queue is empty), submitted longer ago than that.
+    """
+    with ledger.reading() as db:
+        rows = db.execute(select(tasks).where(_is_due(now)).order_by(tasks.c.created_at)).all()
+    found = []
+    for row in rows:
+        since = row.leased_until if row.state == TaskState.LEASED else row.due_at
+        patience = resubmit_s.get((Work(row.work), row.lane))
+        lost = patience is not None and row.submitted_at and row.submitted_at <= now - timedelta(seconds=patience)
+        if row.submitted_at is None or row.submitted_at < since or lost:
+            found.append(Due(row.key, Work(row.work), row.lane))
+    return found
+
+
+def submitted(ledger: Ledger, task_keys: Sequence[str], now: datetime) -> None:
+    """Note that these tasks are in the queue."""
+    with ledger.writing() as db:
+        db.execute(update(tasks).where(tasks.c.key.in_(task_keys)).values(submitted_at=now))
+
+
+def lease(ledger: Ledger, task_key: str, now: datetime, lease_s: float, companions: int = 0) -> list[Lease]:
+    """Lease this task if it is due, and up to `companions` more of its work and lane; empty when it is not due.
+
+    A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it.
+    """
+    with ledger.writing() as db:
+        first = db.execute(select(tasks).where(tasks.c.key == task_key, _is_due(now)).with_for_update()).first()
+        if first is None:
+            return []
+        chosen = [first]
+        if companions and first.attempts == 0:
+            like_first = and_(tasks.c.work == first.work, tasks.c.lane == first.lane, tasks.c.destination == first.destination)
+            others = select(tasks).where(_is_due(now), like_first, tasks.c.attempts == 0, tasks.c.key != task_key)
+            chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions).with_for_update()).all()
+        until = now + timedelta(seconds=lease_s)
+        for row in chosen:
+            held = {"state": TaskState.LEASED, "fence": row.fence + 1, "attempts": row.attempts + 1, "leased_until": until}
+            db.execute(update(tasks).where(tasks.c.key == row.key).values(held))
+        return [
+            Lease(row.key, row.round_key, row.destination, row.fence + 1, row.attempts + 1, row.created_at, until)
+            for row in chosen
+        ]
+
+
+def put_back(ledger: Ledger, held: Lease, due_at: datetime, error: str) -> None:
+    """Give a task back, due again at `due_at`, with the reason."""
+    with ledger.writing() as db:
+        settle(db, held, TaskState.DUE, due_at=due_at, leased_until=None, last_error=error)
+
+
+def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> None:
+    """End a lease within the caller's transaction; raises StaleLease when somebody else has the task by now."""
+    mine = (tasks.c.key == held.task_key, tasks.c.fence == held.fence, tasks.c.state == TaskState.LEASED)
+    if db.execute(update(tasks).where(*mine).values(state=state, **columns)).rowcount != 1:
+        raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
+
+
+def require(db: Connection, held: Lease) -> None:
+    """Raise StaleLease unless this lease is still the latest on its task; holds the row for this transaction."""
+    fence = db.execute(select(tasks.c.fence).where(tasks.c.key == held.task_key).with_for_update()).scalar()
+    if fence != held.fence:
+        raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
+
+
+def exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> list[Lease]:
+    """Analyses whose last permitted attempt ran out without a word: their worker died or was stopped."""
+    with ledger.reading() as db:
+        rows = db.execute(select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _is_due(now))).all()
+    return [
+        Lease(row.key, row.round_key, row.destination, row.fence, row.attempts, row.created_at, row.leased_until or now)
+        for row in rows
+    ]
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    waiting = and_(tasks.c.state == TaskState.DUE, tasks.c.due_at <= now)
+    expired = and_(tasks.c.state == TaskState.LEASED, tasks.c.leased_until <= now)
+    return or_(waiting, expired)
