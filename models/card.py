@@ -1,0 +1,209 @@
+"""ModelCard: what a model is, wants and promises; a folder whose weights are not the card's does not load."""
+
+import hashlib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cxrnode.errors import ModelMismatch
+from cxrnode.finding import Algorithm
+from cxrnode.uids import digest_of, uid_from
+from models.strict import Table, read_table
+
+ZOO_DIR = Path(__file__).parent / "zoo"
+
+Sentence = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Size = Annotated[int, Field(ge=32, le=4096)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Weights(Table):
+    """The file of weights, beside the card."""
+
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+\.safetensors$")]
+    sha256: Sha256
+
+
+class Input(Table):
+    """What the network is fed: the radiograph squashed to (rows, columns), then (x * scale - mean) / std."""
+
+    rows: Size
+    columns: Size
+    resize: Literal["squash"]
+    scale: Positive
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+
+
+class FindingCode(Table):
+    """What a positive answer means, as a code of a DICOM coding scheme."""
+
+    label: Sentence
+    code_value: Sentence
+    coding_scheme: Sentence
+    code_meaning: Sentence
+
+
+class OperatingPoint(Table):
+    """Positive at or above `probability`; `rule` says how it was chosen."""
+
+    probability: Fraction
+    rule: Sentence
+
+
+class Calibration(Table):
+    """What turns a logit into a probability, and the share of positives among the images it was fitted on."""
+
+    temperature: Positive
+    prevalence: Fraction
+    fitted_on: Sentence
+
+
+class GradCam(Table):
+    """The layer whose activations are explained, as `torch.nn.Module.get_submodule` names it."""
+
+    layer: Sentence
+
+
+class Population(Table):
+    """Whom the model has seen, and whom alone it may be asked about."""
+
+    age_years: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=150)]]
+    views: tuple[Sentence, ...] = Field(min_length=1)
+    modality: tuple[Sentence, ...] = Field(min_length=1)
+    sentence: Sentence
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Population":
+        if self.age_years[0] > self.age_years[1]:
+            raise ValueError(f"age_years runs from {self.age_years[0]} to {self.age_years[1]}; wanted youngest first")
+        return self
+
+
+class Source(Table):
+    """Where data or weights come from, and on what terms."""
+
+    name: Sentence
+    licence: Sentence
+    attribution: Sentence
+
+
+class StartWeights(Source):
+    """What the training began from."""
+
+    sha256: Sha256
+
+
+class SplitSize(Table):
+    """How much one split holds."""
+
+    images: Count
+    positive: int = Field(ge=0)
+    patients: Count
+
+
+class Data(Source):
+    """What the model was trained, tuned and tested on; `digest` as models.training.dataset gives it."""
+
+    digest: Sha256
+    splits: dict[str, SplitSize]
+
+
+class Measured(Table):
+    """One figure, with its 95 % confidence interval from a bootstrap over patients."""
+
+    metric: Sentence
+    value: Fraction
+    ci_low: Fraction
+    ci_high: Fraction
+    n: Count
+    n_patients: Count
+    data: Sentence
+    split: Sentence
+    command: Sentence
+    date: date
+
+
+class ModelCard(Table):
+    """Everything a user of the model may rely on."""
+
+    name: Name
+    version: Sentence
+    architecture: Sentence
+    intended_use: Sentence
+    not_for: tuple[Sentence, ...] = Field(min_length=1)
+    weights: Weights
+    input: Input
+    finding: FindingCode
+    operating_point: OperatingPoint
+    calibration: Calibration
+    gradcam: GradCam
+    population: Population
+    start: StartWeights
+    data: Data
+    measured: tuple[Measured, ...] = Field(min_length=1)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that changes a result, and of nothing else."""
+        table = self.model_dump(mode="json")
+        parts = {key: table[key] for key in ("architecture", "input", "finding", "gradcam")}
+        return digest_of(
+            parts
+            | {
+                "weights": self.weights.sha256,
+                "operating_point": self.operating_point.probability,
+                "temperature": self.calibration.temperature,
+                "prevalence": self.calibration.prevalence,
+            }
+        )
+
+    @property
+    def device_uid(self) -> str:
+        """The Device UID that results name as their observer: another digest, another device."""
+        return uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": self.digest})
+
+    def algorithm(self) -> Algorithm:
+        """What a result must say of this model."""
+        return Algorithm(
+            name=self.name,
+            version=self.version,
+            digest=self.digest,
+            device_uid=self.device_uid,
+            weights_sha256=self.weights.sha256,
+            operating_point=self.operating_point.probability,
+            prevalence=self.calibration.prevalence,
+            population=self.population.sentence,
+            age_years=self.population.age_years,
+        )
+
+
+def find(name: str, zoo_dir: Path | None = None) -> Path:
+    """The folder of the model called `name`; raises ModelMismatch with the names there are."""
+    zoo = zoo_dir or ZOO_DIR
+    known = sorted(path.parent.name for path in zoo.glob("*/card.toml"))
+    if name not in known:
+        raise ModelMismatch(
+            f"no model is called {name!r} in {zoo}; wanted one of: {', '.join(known) or 'none is there'}"
+        )
+    return zoo / name
+
+
+def load_card(folder: Path) -> ModelCard:
+    """Read `folder`/card.toml and hold the weights beside it to their sha256; raises ModelMismatch."""
+    card = read_table(folder / "card.toml", ModelCard, ModelMismatch)
+    path = folder / card.weights.file
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelMismatch(f"{path}: cannot be read ({error.strerror}); {card.name}'s card wants it") from error
+    if found != card.weights.sha256:
+        raise ModelMismatch(f"{path} has sha256 {found}, but its card says {card.weights.sha256}")
+    return card

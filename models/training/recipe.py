@@ -1,0 +1,112 @@
+"""recipe.toml becomes one frozen Recipe: all that a training depends on, every fault in one message."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from cxrnode.errors import TrainingError
+from models.card import FindingCode, Fraction, Name, Population, Positive, Sentence, Source
+from models.strict import Table, read_table
+from models.training.start import STARTS
+
+Relative = Annotated[str, Field(pattern=r"^[\w-][\w./-]*$")]
+
+
+class Films(Source):
+    """A manifest (CSV, relative to the data folder) and how to read it; `group_column` tells patients apart."""
+
+    manifest: Relative
+    positive_class: Sentence
+    group_column: str = "patient_group"
+
+
+class TrainingFilms(Films):
+    """What is learned from; `digest` "" is filled in by the first training, and held to from then on."""
+
+    digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+
+class External(Films):
+    """Other films that the finished model is only measured on; `centre_square` crops each to its middle square."""
+
+    split: Sentence
+    centre_square: bool = False
+
+
+class Schedule(Table):
+    """How long and how fast."""
+
+    epochs: int = Field(ge=1, le=1000)
+    batch: int = Field(ge=2, le=4096)
+    learning_rate: Positive
+    weight_decay: float = Field(ge=0)
+    warmup_epochs: float = Field(ge=0)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Loss(Table):
+    """Cross-entropy, or focal loss (Lin et al., ICCV 2017) with its `gamma` and the positives' weight `alpha`."""
+
+    kind: Literal["cross-entropy", "focal"] = "cross-entropy"
+    gamma: float = Field(2.0, ge=0)
+    alpha: Fraction = 0.25
+
+
+class Augmentation(Table):
+    """The most that chance does to a film, each drawn evenly; none mirrors it, for the heart has a side."""
+
+    stretch: float = Field(ge=1, le=2)
+    """each axis on its own is scaled by 1/stretch to stretch: takes away the aspect as a clue"""
+    shift: float = Field(ge=0, le=0.5)
+    """of the image's side"""
+    rotation_deg: float = Field(ge=0, le=45)
+    brightness: Fraction
+    contrast: float = Field(ge=0, lt=1)
+
+
+class Promise(Table):
+    """What the card will say that no training can find out."""
+
+    version: Sentence
+    intended_use: Sentence
+    not_for: tuple[Sentence, ...] = Field(min_length=1)
+    finding: FindingCode
+    population: Population
+
+
+class Made(Table):
+    """How the model beside this recipe came about; written by the training."""
+
+    date: Sentence
+    device: Sentence
+    versions: dict[str, str]
+    best_epoch: int
+    validation_roc_auc: Fraction
+
+
+class Recipe(Table):
+    """Everything one training depends on."""
+
+    name: Name
+    start: str
+    seed: int
+    data: TrainingFilms
+    schedule: Schedule
+    loss: Loss = Loss()
+    augmentation: Augmentation
+    external: tuple[External, ...] = ()
+    card: Promise
+    made: Made | None = None
+
+    @field_validator("start")
+    @classmethod
+    def _known(cls, start: str) -> str:
+        if start not in STARTS:
+            raise ValueError(f"unknown start weights; wanted one of: {', '.join(STARTS)}")
+        return start
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; raises TrainingError with every fault."""
+    return read_table(path, Recipe, TrainingError)
