@@ -4,6 +4,7 @@ CxrNodeError
 ├─ Retryable             the fault is not in the study: later
 │  ├─ PeerUnavailable        no association, dropped, no answer, or A7xx "out of resources"
 │  ├─ BrokerUnavailable      Redis/Valkey does not answer
+│  ├─ LedgerUnavailable      the ledger's database does not answer; receipts wait on the disk
 │  └─ SpoolFull              the disk is below receiving.reserve_gb
 └─ Permanent             the same again would end the same way
    ├─ SettingsError          every fault of a settings file in one message
@@ -31,6 +32,10 @@ class PeerUnavailable(Retryable):
 
 class BrokerUnavailable(Retryable):
     """The queue's broker does not answer; the ledger remembers what is due."""
+
+
+class LedgerUnavailable(Retryable):
+    """The ledger's database cannot be opened or does not answer."""
 
 
 class SpoolFull(Retryable):

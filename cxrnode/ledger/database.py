@@ -7,37 +7,56 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, select, update
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, update
+from sqlalchemy.exc import OperationalError
 
+from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger.tables import MOVES, State, metadata, rounds
 
 
 class Ledger:
-    """One database; open it once per process (never before a fork)."""
+    """One database, opened at its first use; one Ledger a process (never used before a fork)."""
 
     def __init__(self, url: str) -> None:
-        if make_url(url).get_backend_name() == "sqlite":
-            self._engine = _open_sqlite(url)
-        else:
-            self._engine = create_engine(url, pool_pre_ping=True)
-        metadata.create_all(self._engine)
+        self._url = url
+        self._engine: Engine | None = None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed on leaving, or rolled back when anything is raised."""
-        with self._engine.begin() as db:
+        """A transaction that is committed on leaving, or rolled back when anything is raised.
+
+        Raises LedgerUnavailable when the database cannot be opened or does not answer.
+        """
+        with _away(), self._opened().begin() as db:
             yield db
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A consistent view that changes nothing and holds no writer up."""
-        with self._engine.connect().execution_options(reading=True) as db:
+        """A consistent view that changes nothing and holds no writer up. Raises LedgerUnavailable."""
+        with _away(), self._opened().connect().execution_options(reading=True) as db:
             yield db
 
     def close(self) -> None:
         """Let every connection go."""
-        self._engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            url = make_url(self._url)
+            engine = _open_sqlite(url) if url.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+            metadata.create_all(engine)
+            self._engine = engine
+        return self._engine
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, OSError) as error:
+        raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
 
 
 def new_key() -> str:
@@ -53,9 +72,9 @@ def move(db: Connection, round_key: str, to: State, **columns: Any) -> None:
     db.execute(update(rounds).where(rounds.c.key == round_key).values(state=to, **columns))
 
 
-def _open_sqlite(url: str) -> Engine:
+def _open_sqlite(url: URL) -> Engine:
     """WAL and synchronous=FULL: committed is durable; BEGIN IMMEDIATE: a writer waits instead of failing "locked"."""
-    if path := make_url(url).database:
+    if path := url.database:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(url, connect_args={"timeout": 30})

@@ -1,0 +1,203 @@
+"""The heart: studies in, readings and result objects out; no queue, no network; readable in one sitting."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+from cxrnode import __version__
+from cxrnode.eligible import choose
+from cxrnode.errors import Refused, Unreadable
+from cxrnode.finding import Algorithm, Finding, Outcome, Reading, study_outcome
+from cxrnode.pixels import read_radiograph
+from cxrnode.results.context import ResultContext
+from cxrnode.results.encode import encode
+from cxrnode.results.overlay import build_overlay
+from cxrnode.results.report import build_report
+from cxrnode.settings import Settings
+from cxrnode.study import Instance, Study
+from cxrnode.uids import RoundIdentity
+
+Radiograph = NDArray[np.float32]
+UNPARSABLE = (InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError)
+
+
+class Model(Protocol):
+    """What this room asks of a model; `models.reader` has one."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What results say of the model."""
+
+    def read(self, radiographs: Sequence[Radiograph]) -> list[Finding]:
+        """One finding a radiograph, in order; each radiograph (rows, columns) float32 in [0, 1], air dark."""
+
+
+@dataclass(frozen=True)
+class ResultObject:
+    """One object for the PACS: its bytes (PS3.10) are made once and kept."""
+
+    role: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    content: bytes
+
+
+@dataclass
+class Image:
+    """One instance on its way: the data set, then either a reading that says why not, or a radiograph to be read."""
+
+    instance: Instance
+    dataset: Dataset | None = None
+    warnings: tuple[str, ...] = ()
+    radiograph: Radiograph | None = None
+    reading: Reading | None = None
+
+    def end(self, outcome: Outcome, reason: str) -> None:
+        """This image is not read, and here is why."""
+        self.reading = Reading(self.instance.sop_instance_uid, outcome, reason, warnings=self.warnings)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came of one study: its outcome, a reading an instance in order, the objects to send, milliseconds by stage."""
+
+    outcome: Outcome
+    readings: tuple[Reading, ...]
+    objects: tuple[ResultObject, ...]
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: datetime) -> list[Analysis]:
+    """Read every eligible radiograph of these studies in one call of the model, and make each study's results."""
+    clocks = [Clock() for _ in studies]
+    prepared = []
+    for study, clock in zip(studies, clocks, strict=True):
+        with clock.stage("decode"):
+            prepared.append(prepare(study, model.algorithm, settings))
+
+    read_images([image for images in prepared for image in images], model, clocks)
+
+    analyses = []
+    for study, images, clock in zip(studies, prepared, clocks, strict=True):
+        readings = tuple(image.reading for image in images if image.reading is not None)
+        with clock.stage("results"):
+            objects = make_objects(study, images, model.algorithm, settings, now)
+        outcome = study_outcome(reading.outcome for reading in readings)
+        analyses.append(Analysis(outcome, readings, objects, clock.ms))
+    return analyses
+
+
+def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Image]:
+    """Open a study's instances, choose which are read and decode those; each of the others has its reading already."""
+    images = [open_image(instance) for instance in study.instances]
+    opened = [(image, image.dataset) for image in images if image.dataset is not None]
+    verdicts = choose([dataset for _, dataset in opened], settings.rules, algorithm)
+    for (image, dataset), verdict in zip(opened, verdicts, strict=True):
+        image.warnings = verdict.warnings
+        if verdict.outcome is not None:
+            image.end(verdict.outcome, verdict.reason)
+            continue
+        try:
+            image.radiograph = read_radiograph(dataset)
+        except Refused as error:
+            image.end(Outcome.REFUSED, str(error))
+        except Unreadable as error:
+            image.end(Outcome.FAILED, str(error))
+    return images
+
+
+def open_image(instance: Instance) -> Image:
+    """The instance with its data set, or with the reading that says that it is not DICOM."""
+    image = Image(instance)
+    try:
+        image.dataset = pydicom.dcmread(instance.path)
+    except UNPARSABLE as error:
+        image.end(Outcome.FAILED, f"The file cannot be parsed as DICOM ({type(error).__name__}); wanted a PS3.10 file.")
+    return image
+
+
+def read_images(images: Sequence[Image], model: Model, clocks: Sequence["Clock"]) -> None:
+    """Give every decoded image its reading; the time of the one pass is shared evenly among the studies."""
+    legible = [(image, image.radiograph) for image in images if image.radiograph is not None]
+    if not legible:
+        return
+    started = perf_counter()
+    findings = model.read([radiograph for _, radiograph in legible])
+    for clock in clocks:
+        clock.ms["read"] = (perf_counter() - started) * 1000 / len(clocks)
+    for (image, _), finding in zip(legible, findings, strict=True):
+        outcome = model.algorithm.judge(finding.probability)
+        image.reading = Reading(image.instance.sop_instance_uid, outcome, finding=finding, warnings=image.warnings)
+
+
+def make_objects(
+    study: Study, images: Sequence[Image], algorithm: Algorithm, settings: Settings, now: datetime
+) -> tuple[ResultObject, ...]:
+    """One report, and one overlay an analysed image; nothing at all when every image is not applicable or no DICOM."""
+    told = [
+        (image.dataset, image.radiograph, image.reading)
+        for image in images
+        if image.dataset is not None and image.reading is not None and image.reading.outcome is not Outcome.NOT_APPLICABLE
+    ]
+    if not told:
+        return ()
+    context = result_context(study, algorithm, settings, now)
+    report = build_report([source for source, _, _ in told], [reading for _, _, reading in told], context)
+    overlays = [build_overlay(*one, context) for one in _with_radiograph(told)]
+    return (_object("report", report), *(_object("overlay", overlay) for overlay in overlays))
+
+
+def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: datetime) -> ResultContext:
+    """What the results of one study need besides the readings; the identity holds all that decides their content."""
+    identity = RoundIdentity(
+        node=settings.node.name,
+        study_instance_uid=study.study_instance_uid,
+        round_number=study.round_number,
+        sources=tuple(sorted(instance.sha256 for instance in study.instances)),
+        card=algorithm.digest,
+        software=__version__,
+        settings=settings.result_digest,
+        started_at=now.isoformat(),
+    )
+    return ResultContext(
+        identity=identity,
+        algorithm=algorithm,
+        started_at=now,
+        software_version=__version__,
+        station_name=settings.node.name,
+        overlay_longest_side=settings.results.overlay_longest_side,
+        predecessor=study.predecessor,
+    )
+
+
+class Clock:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done inside."""
+        started = perf_counter()
+        yield
+        self.ms[name] = (perf_counter() - started) * 1000
+
+
+def _with_radiograph(told: Sequence[tuple[Dataset, Radiograph | None, Reading]]) -> list[tuple[Dataset, Radiograph, Reading]]:
+    return [(source, radiograph, reading) for source, radiograph, reading in told if radiograph is not None]
+
+
+def _object(role: str, dataset: Dataset) -> ResultObject:
+    uids = (str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID))
+    return ResultObject(role, *uids, content=encode(dataset))

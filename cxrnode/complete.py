@@ -1,0 +1,54 @@
+"""When is a study whole, and what is due: the reconciler that makes the queue agree with the ledger."""
+
+from datetime import datetime
+
+from cxrnode.errors import BrokerUnavailable
+from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
+from cxrnode.ledger import Ledger, arrivals, outcomes, work
+from cxrnode.ledger.tables import Work
+from cxrnode.log import logger
+from cxrnode.settings import Settings
+from cxrnode.spool import Spool
+
+LOG = logger("complete")
+
+
+def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> None:
+    """One turn: close the studies that are quiet, give up what stopped its worker too often, submit what is due."""
+    if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now):
+        LOG.info("studies complete", count=closed)
+    give_up_exhausted(ledger, settings.queue.max_attempts, now)
+    submit_due(ledger, jobs, settings.queue.resubmit_s, now)
+
+
+def sweep(spool: Spool, ledger: Ledger) -> int:
+    """Enter the receipts that wait on the disk because the ledger was away; how many there were."""
+    missing = sorted(set(spool.keys()) - arrivals.known(ledger))
+    return arrivals.note(ledger, (spool.receipt(key) for key in missing)) if missing else 0
+
+
+def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
+    """Quarantine analyses whose last attempt ended without a word; the outcome is failed, with the count."""
+    for held in work.exhausted(ledger, max_attempts, now):
+        reason = f"The analysis was begun {held.attempts} times and stopped its worker each time; a person should look."
+        outcomes.abandon(ledger, held, reason, now)
+        LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
+
+
+def submit_due(ledger: Ledger, jobs: Jobs, resubmit_s: float, now: datetime) -> int:
+    """Put in the queue whatever the ledger says is due and the queue does not hold; how many tasks.
+
+    A task whose queue is empty although it was submitted `resubmit_s` ago is lost (the broker was flushed): again.
+    """
+    try:
+        empty = {queue for queue in (*ANALYSIS_QUEUES, DELIVER) if jobs.waiting(queue) == 0}
+        patience = {(kind, lane): resubmit_s for kind in Work for lane in ANALYSIS_QUEUES if queue_of(kind, lane) in empty}
+        due = work.due(ledger, now, patience)
+        for task in due:
+            jobs.submit(task)
+            work.submitted(ledger, [task.task_key], now)
+    except BrokerUnavailable as error:
+        LOG.warning("queue away", reason=str(error))
+        return 0
+    return len(due)
+

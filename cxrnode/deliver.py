@@ -1,0 +1,122 @@
+"""C-STORE SCU: one association carries a round's objects to one destination; each object's fate is reported by status."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pydicom
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
+
+from cxrnode.errors import PeerUnavailable
+from cxrnode.settings import Destination
+
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}
+
+
+class Answer(StrEnum):
+    """What a C-STORE status asks of the sender (PS3.4 Table B.2-1, PS3.7 Annex C)."""
+
+    ACCEPTED = "accepted"
+    LATER = "later"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One object's answer: the DIMSE status (None: no answer) and a sentence."""
+
+    answer: Answer
+    status: int | None
+    reason: str
+
+
+def judge(status: int | None) -> Answer:
+    """Success and warnings (0001, 0107, 0116, Bxxx) are accepted; A7xx, 0110 and no answer mean later; the rest never."""
+    if status is None or status == 0x0110 or 0xA700 <= status <= 0xA7FF:
+        return Answer.LATER
+    if status in (0x0000, 0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
+        return Answer.ACCEPTED
+    return Answer.REFUSED
+
+
+def send(
+    files: Sequence[Path], destination: Destination, calling_ae: str, told: Callable[[int, Sent], None]
+) -> None:
+    """Send Part 10 files as they are over one association; `told(index, sent)` is called after each answer.
+
+    Raises PeerUnavailable when there is no association, or when it breaks; what was told before holds.
+    """
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    association = associate(destination, calling_ae, _contexts(headers))
+    try:
+        for index, (file, header) in enumerate(zip(files, headers, strict=True)):
+            told(index, _send_one(association, file, header, destination))
+            if not association.is_established:
+                raise PeerUnavailable(f"{destination.name} ended the association after object {index + 1} of {len(files)}")
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def echo(destination: Destination, calling_ae: str) -> None:
+    """C-ECHO a destination. Raises PeerUnavailable with the reason."""
+    association = associate(destination, calling_ae, {(str(Verification), str(ImplicitVRLittleEndian))})
+    try:
+        status = association.send_c_echo().get("Status")
+    finally:
+        association.release()
+    if status != 0x0000:
+        shown = "nothing" if status is None else f"0x{status:04X}"
+        raise PeerUnavailable(f"{_named(destination)} answered C-ECHO with {shown}; wanted 0x0000")
+
+
+def associate(destination: Destination, calling_ae: str, contexts: set[tuple[str, str]]) -> Association:
+    """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
+    _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
+    ae = AE(calling_ae)
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = destination.timeout_s
+    for sop_class, transfer_syntax in sorted(contexts):
+        ae.add_requested_context(sop_class, transfer_syntax)
+    association = ae.associate(destination.host, destination.port, ae_title=destination.ae_title, max_pdu=0)
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        refusal = association.acceptor.primitive
+        why = f"rejected the association: {refusal.reason_str}" if refusal else "rejected the association"
+    else:
+        why = "cannot be reached, or gave no answer"
+    raise PeerUnavailable(f"{_named(destination)} {why}")
+
+
+def _send_one(association: Association, file: Path, header: Dataset, destination: Destination) -> Sent:
+    try:
+        try:
+            status = association.send_c_store(file).get("Status")
+        except ValueError:  # not in the file's own transfer syntax: perhaps in the other uncompressed one
+            status = association.send_c_store(pydicom.dcmread(file)).get("Status")
+    except ValueError:
+        sop_class = header.file_meta.MediaStorageSOPClassUID.name
+        return Sent(Answer.REFUSED, SOP_CLASS_NOT_SUPPORTED, f"{destination.name} accepts no presentation context for {sop_class}")
+    except RuntimeError as error:
+        raise PeerUnavailable(f"{destination.name}: {error}") from error
+    answer = judge(status)
+    shown = "no answer" if status is None else f"status 0x{status:04X}"
+    return Sent(answer, status, f"{destination.name}: {shown}")
+
+
+def _contexts(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
+    pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
+    both = {(sop_class, syntax) for sop_class, used in pairs if used in UNCOMPRESSED for syntax in UNCOMPRESSED}
+    return pairs | both
+
+
+def _named(destination: Destination) -> str:
+    return f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"

@@ -1,0 +1,50 @@
+"""Task names, queues and payloads, and the one Celery client of this package: a payload is a random key, nothing else."""
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import ConnectionError as RedisConnectionError
+from redis import RedisError
+
+from cxrnode.errors import BrokerUnavailable
+from cxrnode.ledger.tables import Work
+from cxrnode.ledger.work import Due
+
+LIVE, REPLAY, DELIVER = "live", "replay", "deliver"
+ANALYSIS_QUEUES = (LIVE, REPLAY)
+TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver"}
+
+
+class Jobs:
+    """The queue's entrance."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._client = Celery("cxrnode", broker=broker_url)
+        self._client.conf.update(
+            task_ignore_result=True,
+            broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5, "max_retries": 0},
+            broker_connection_retry=False,
+        )
+
+    def submit(self, task: Due) -> None:
+        """Put one task in its queue. Raises BrokerUnavailable."""
+        try:
+            self._client.send_task(TASK_NAMES[task.work], args=[task.task_key], queue=queue_of(task.work, task.lane), retry=False)
+        except (OperationalError, RedisConnectionError, OSError) as error:
+            raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+
+    def waiting(self, queue: str) -> int:
+        """How many tasks wait in a queue. Raises BrokerUnavailable."""
+        try:
+            with self._client.connection_for_read() as connection:
+                return int(connection.default_channel.client.llen(queue))
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
+
+
+def queue_of(work: Work, lane: str) -> str:
+    """The queue that a task goes to: its lane for analysis, one queue for all deliveries."""
+    return lane if work is Work.ANALYSE else DELIVER

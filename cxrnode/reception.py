@@ -1,0 +1,81 @@
+"""The receiving process: the SCP, the intake of its receipts into the ledger, and the reconciler, in one loop."""
+
+import threading
+from collections import deque
+from datetime import UTC, datetime
+
+from cxrnode.complete import reconcile, sweep
+from cxrnode.errors import LedgerUnavailable
+from cxrnode.jobs import Jobs
+from cxrnode.ledger import Ledger, arrivals
+from cxrnode.log import logger
+from cxrnode.receive import Receiver
+from cxrnode.settings import Settings
+from cxrnode.spool import Receipt, Spool
+
+LOG = logger("reception")
+
+
+class Reception:
+    """Everything between the network and the queue. A ledger or a broker that is away refuses no image."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
+        self._ledger = Ledger(settings.ledger_url)
+        self._jobs = Jobs(settings.broker_url)
+        self._receipts: deque[Receipt] = deque()
+        self._something = threading.Event()
+        self._stopping = False
+        self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
+
+    def run(self) -> None:
+        """Receive until `stop` is called."""
+        self._spool.clear_incoming()
+        receiver = Receiver(self._settings.node.ae_title, self._settings.receiving, self._spool, self.note)
+        receiver.start()
+        try:
+            while not self._stopping:
+                self._something.wait(self._settings.queue.reconcile_s)
+                self._something.clear()
+                self.turn(datetime.now(UTC))
+        finally:
+            receiver.stop()
+            self._take_in()
+            self._jobs.close()
+            self._ledger.close()
+
+    def stop(self) -> None:
+        """End `run` after its present turn; safe in a signal handler."""
+        self._stopping = True
+        self._something.set()
+
+    def note(self, receipt: Receipt) -> None:
+        """Told by the SCP after the bytes are durable; the ledger learns of it in the next turn, at once when it can."""
+        self._receipts.append(receipt)
+        self._something.set()
+
+    def turn(self, now: datetime) -> None:
+        """Enter what arrived, then reconcile; while the ledger is away, receipts wait on the disk."""
+        self._take_in()
+        if self._behind:
+            return
+        try:
+            reconcile(self._ledger, self._jobs, self._settings, now)
+        except LedgerUnavailable as error:
+            self._lost_touch(error)
+
+    def _take_in(self) -> None:
+        arrived = [self._receipts.popleft() for _ in range(len(self._receipts))]
+        try:
+            if self._behind:
+                found = sweep(self._spool, self._ledger)
+                self._behind = False
+                LOG.info("ledger agrees with the disk", receipts_found=found)
+            arrivals.note(self._ledger, arrived)
+        except LedgerUnavailable as error:
+            self._lost_touch(error)
+
+    def _lost_touch(self, error: LedgerUnavailable) -> None:
+        LOG.warning("ledger away", reason=str(error))
+        self._behind = True

@@ -1,0 +1,82 @@
+"""An analysis under lease: studies in, result bytes kept, the outcome written; or back to the ledger with the reason."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cxrnode.analyse import Analysis, Model, ResultObject, analyse
+from cxrnode.errors import StaleLease
+from cxrnode.finding import Outcome
+from cxrnode.ledger import outcomes, work
+from cxrnode.ledger.outcomes import ObjectRow, ReadingRow, RoundResult
+from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
+from cxrnode.settings import Destination
+from cxrnode.study import Study
+from workers.desk import Desk
+
+LOG = logger("analysis")
+
+
+def analyse_leased(desk: Desk, held: Sequence[Lease], model: Model) -> None:
+    """Analyse the leased rounds together; a fault puts each back (to be tried alone), and the last one gives it up."""
+    studies = [outcomes.study_of(desk.ledger, desk.spool, lease.round_key) for lease in held]
+    try:
+        analyses = analyse(studies, model, desk.settings, datetime.now(UTC))
+    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
+        for lease in held:
+            _put_back(desk, lease, error)
+        return
+    for lease, study, analysis in zip(held, studies, analyses, strict=True):
+        try:
+            _write(desk, lease, study, analysis, model)
+        except StaleLease as error:
+            LOG.warning("result dropped", task=lease.task_key, reason=str(error))
+
+
+def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[str]:
+    """The destinations that want at least one of the outcomes seen in a study."""
+    kinds = {"analysed" if outcome.analysed else outcome.value for outcome in seen}
+    return [destination.name for destination in destinations if kinds & set(destination.send)]
+
+
+def _write(desk: Desk, lease: Lease, study: Study, analysis: Analysis, model: Model) -> None:
+    rows = [_keep(desk, lease, item) for item in analysis.objects]
+    readings = [
+        ReadingRow(instance.key, reading.outcome, reading.reason, reading.finding and reading.finding.probability)
+        for instance, reading in zip(study.instances, analysis.readings, strict=True)
+    ]
+    seen = {reading.outcome for reading in analysis.readings}
+    result = RoundResult(
+        outcome=analysis.outcome,
+        readings=readings,
+        objects=rows,
+        sent_to=wanted_by(desk.settings.destinations, seen) if rows else [],
+        model=f"{model.algorithm.name} {model.algorithm.version}",
+        stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
+    )
+    outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
+    LOG.info("analysed", study=study.key, outcome=analysis.outcome, objects=len(rows), attempts=lease.attempts)
+
+
+def _keep(desk: Desk, lease: Lease, item: ResultObject) -> ObjectRow:
+    """The file's name holds the fence: a late worker never overwrites the bytes of the one that won."""
+    digest = hashlib.sha256(item.content).hexdigest()
+    name = f"{item.role}-{lease.fence}-{digest[:16]}"
+    desk.spool.keep_result(lease.round_key, name, item.content)
+    uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
+    return ObjectRow(*uids, role=item.role, file=name, sha256=digest)
+
+
+def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
+    """Errors of the tree carry their sentence; of any other only the kind is kept, as its text may quote a header."""
+    reason = type(error).__name__
+    LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)
+    try:
+        if lease.attempts >= desk.settings.queue.max_attempts:
+            final = f"The analysis failed {lease.attempts} times, the last time with {reason}; a person should look."
+            outcomes.abandon(desk.ledger, lease, final, datetime.now(UTC))
+        else:
+            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), reason)
+    except StaleLease as stale:
+        LOG.warning("lease lost", task=lease.task_key, reason=str(stale))

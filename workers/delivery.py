@@ -1,0 +1,75 @@
+"""A delivery under lease: send what is outstanding, note each object's fate, try again later or end it."""
+
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+from cxrnode.deliver import Answer, Sent, send
+from cxrnode.errors import PeerUnavailable, StaleLease
+from cxrnode.ledger import outcomes, work
+from cxrnode.ledger.outcomes import Parcel
+from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
+from cxrnode.settings import Destination
+from workers.desk import Desk
+
+LOG = logger("delivery")
+FATES = {Answer.ACCEPTED: Fate.ACCEPTED, Answer.REFUSED: Fate.REFUSED, Answer.LATER: Fate.DUE}
+
+
+def deliver_leased(desk: Desk, lease: Lease) -> None:
+    """Send a round's outstanding objects to the lease's destination and write what became of each."""
+    try:
+        _deliver(desk, lease)
+    except StaleLease as error:
+        LOG.warning("delivery dropped", task=lease.task_key, reason=str(error))
+
+
+def _deliver(desk: Desk, lease: Lease) -> None:
+    started = perf_counter()
+    parcels = outcomes.outstanding(desk.ledger, lease)
+    named = {destination.name: destination for destination in desk.settings.destinations}
+    if lease.destination not in named:
+        trouble = f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
+    else:
+        trouble = _send(desk, lease, named[lease.destination], parcels)
+    left = outcomes.outstanding(desk.ledger, lease)
+    if not left:
+        outcomes.finish_delivery(desk.ledger, lease, (perf_counter() - started) * 1000, datetime.now(UTC))
+        LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(parcels))
+    elif datetime.now(UTC) - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
+        _give_up(desk, lease, left, trouble)
+    else:
+        due_at = desk.retry_at(lease.attempts)
+        work.put_back(desk.ledger, lease, due_at, trouble)
+        LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
+
+
+def _send(desk: Desk, lease: Lease, destination: Destination, parcels: list[Parcel]) -> str:
+    """Send and note each answer; returns what stood in the way of the rest, if anything did."""
+    trouble = ""
+
+    def told(index: int, sent: Sent) -> None:
+        nonlocal trouble
+        fate = FATES[sent.answer]
+        if fate is not Fate.ACCEPTED:
+            trouble = sent.reason
+            LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
+        uid, now = parcels[index].sop_instance_uid, datetime.now(UTC)
+        outcomes.note_fate(desk.ledger, lease, uid, fate, sent.status, sent.reason, now)
+
+    try:
+        files = [desk.spool.result(parcel.round_key, parcel.file) for parcel in parcels]
+        send(files, destination, desk.settings.node.ae_title, told)
+    except PeerUnavailable as error:
+        trouble = str(error)
+    return trouble
+
+
+def _give_up(desk: Desk, lease: Lease, left: list[Parcel], trouble: str) -> None:
+    now = datetime.now(UTC)
+    for parcel in left:
+        reason = f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}"
+        outcomes.note_fate(desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, None, reason, now)
+    outcomes.finish_delivery(desk.ledger, lease, 0.0, now)
+    LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=trouble)

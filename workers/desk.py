@@ -1,0 +1,22 @@
+"""What a task needs at hand: settings, ledger and spool, one set a process."""
+
+from datetime import UTC, datetime, timedelta
+
+from cxrnode.ledger import Ledger
+from cxrnode.settings import Settings
+from cxrnode.spool import Spool
+
+
+class Desk:
+    """One process's settings, ledger and spool."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ledger = Ledger(settings.ledger_url)
+        self.spool = Spool(settings.node.spool_dir)
+
+    def retry_at(self, attempts: int) -> datetime:
+        """When to try again after `attempts` tries: doubling from delivery.first_retry_s up to delivery.longest_retry_s."""
+        delivery = self.settings.delivery
+        wait_s = min(delivery.longest_retry_s, delivery.first_retry_s * 2.0 ** min(attempts - 1, 30))
+        return datetime.now(UTC) + timedelta(seconds=wait_s)

@@ -1,0 +1,31 @@
+"""Start a worker process: one role, its queues, its pool; the model's card is checked before anything is forked."""
+
+import importlib
+from typing import Literal
+
+from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
+from cxrnode.settings import Settings
+
+Role = Literal["analyse", "deliver"]
+
+
+def work(settings: Settings, role: Role) -> None:
+    """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
+    from workers.app import app
+
+    if role == "analyse":
+        importlib.import_module("workers.gpu").require_card(settings)  # importing it makes each child own a model
+    queues = ANALYSIS_QUEUES if role == "analyse" else (DELIVER,)
+    processes = settings.worker.processes if role == "analyse" else settings.worker.delivery_processes
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname={role}@%h",
+            f"--queues={','.join(queues)}",
+            f"--concurrency={processes}",
+            "--pool=prefork",
+            "--without-mingle",
+            "--without-gossip",
+            f"--loglevel={settings.log.level.upper()}",
+        ]
+    )

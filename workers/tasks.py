@@ -1,0 +1,38 @@
+"""The two tasks: analyse and deliver, each a lease and one call into the room that does it."""
+
+from datetime import UTC, datetime
+from functools import cache
+
+from celery import shared_task
+
+from cxrnode.jobs import TASK_NAMES
+from cxrnode.ledger import work
+from cxrnode.ledger.tables import Work
+from cxrnode.settings import load
+from workers.delivery import deliver_leased
+from workers.desk import Desk
+
+
+@cache
+def desk() -> Desk:
+    """This process's desk, opened after the fork."""
+    return Desk(load())
+
+
+@shared_task(name=TASK_NAMES[Work.ANALYSE])
+def analyse(task_key: str) -> None:
+    """Analyse the study behind this task, and others that are due beside it, if the lease can be had."""
+    from workers import gpu  # here, so that a worker that only delivers loads no torch
+    from workers.analysis import analyse_leased
+
+    queue = desk().settings.queue
+    held = work.lease(desk().ledger, task_key, datetime.now(UTC), queue.lease_s, queue.studies_per_task - 1)
+    if held:
+        analyse_leased(desk(), held, gpu.reader())
+
+
+@shared_task(name=TASK_NAMES[Work.DELIVER])
+def deliver(task_key: str) -> None:
+    """Send a round's objects to one destination, if the lease can be had."""
+    for held in work.lease(desk().ledger, task_key, datetime.now(UTC), desk().settings.queue.lease_s):
+        deliver_leased(desk(), held)
