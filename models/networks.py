@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import timm
-import torchvision  # type: ignore[import-untyped]  # ships no types
+import torchvision
 from torch import nn
 
 from cxrnode.errors import ModelMismatch

@@ -13,14 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torchmetrics.functional.classification import binary_auroc
-from torchvision.ops import sigmoid_focal_loss  # type: ignore[import-untyped]  # ships no types
+from torchvision.ops import sigmoid_focal_loss
 
 from models.calibrate import negative_log_likelihood
 from models.card import Input
 from models.preprocess import normalise
 from models.training.augment import augment
-from models.training.dataset import Film, batch_of, labels_of
+from models.training.dataset import DataSet, Film, batch_of, labels_of
 from models.training.recipe import Loss, Recipe, Schedule
+from models.training.start import Start
 
 EVALUATION_BATCH = 64
 
@@ -42,33 +43,30 @@ class Epoch:
 def be_repeatable(seed: int) -> None:
     """Seed torch and ask for repeatable kernels; call before the network is built."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it first starts
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     torch.manual_seed(seed)
 
 
 def fit(
     network: nn.Module,
-    train: Sequence[Film],
-    validation: Sequence[Film],
+    data: DataSet,
     recipe: Recipe,
-    wanted: Input,
-    frozen_norms: bool,
+    start: Start,
     device: torch.device,
     tell: Callable[[str], None],
 ) -> Epoch:
     """Train `network` in place and leave it with the weights of its best epoch, which is returned."""
-    schedule = recipe.schedule
+    train, validation, schedule, wanted = data.split("train"), data.split("val"), recipe.schedule, start.input
     steps = math.ceil(len(train) / schedule.batch)
     optimiser = _optimiser(network, schedule)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_of(schedule, steps))
     generator = Generator().manual_seed(recipe.seed)
-    best: Epoch | None = None
-    weights: dict[str, Tensor] = {}
+    best, weights = Epoch(0, 0.0, math.inf), network.state_dict()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("training", total=steps * schedule.epochs)
         for number in range(1, schedule.epochs + 1):
-            _train_mode(network, frozen_norms)
+            _learn(network, start)
             order = torch.randperm(len(train), generator=generator).tolist()
             for first in range(0, len(order), schedule.batch):
                 films = [train[index] for index in order[first : first + schedule.batch]]
@@ -78,9 +76,8 @@ def fit(
                 progress.advance(task)
             epoch = _validate(number, network, validation, wanted, device)
             tell(f"epoch {number}: validation ROC-AUC {epoch.roc_auc:.4f}, NLL {epoch.nll:.4f}")
-            if best is None or epoch.rank > best.rank:
+            if epoch.rank > best.rank:
                 best, weights = epoch, copy.deepcopy(network.state_dict())
-    assert best is not None  # a recipe has at least one epoch
     network.load_state_dict(weights)
     return best
 
@@ -103,7 +100,7 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=inputs.device.type == "cuda"):
         logits = network(inputs).squeeze(1).float()
-    _loss_of(logits, wanted, loss).backward()
+    torch.autograd.backward(_loss_of(logits, wanted, loss))
     optimiser.step()
 
 
@@ -120,9 +117,9 @@ def _validate(number: int, network: nn.Module, films: Sequence[Film], wanted: In
     return Epoch(number, auc, negative_log_likelihood(logits, labels, 1.0))
 
 
-def _train_mode(network: nn.Module, frozen_norms: bool) -> None:
+def _learn(network: nn.Module, start: Start) -> None:
     network.train()
-    if frozen_norms:
+    if start.frozen_norms:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()

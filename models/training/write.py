@@ -1,20 +1,18 @@
 """A trained model becomes a folder of the zoo: card.toml, weights.safetensors, recipe.toml, all or none."""
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 
 import tomli_w
 from safetensors.torch import save
-from torch import nn
 
 from cxrnode.errors import TrainingError
-from models.card import Calibration, Data, GradCam, Measured, ModelCard, OperatingPoint, Weights, load_card
+from models.card import Data, GradCam, Measured, ModelCard, Weights, load_card
 from models.strict import Table
 from models.training.dataset import DataSet
 from models.training.recipe import Recipe
-from models.training.start import Start
+from models.training.trained import Trained
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -26,41 +24,12 @@ def refuse_existing(folder: Path) -> None:
 
 
 def write_model(
-    folder: Path,
-    network: nn.Module,
-    recipe: Recipe,
-    start: Start,
-    films: DataSet,
-    calibration: Calibration,
-    operating_point: OperatingPoint,
-    measured: tuple[Measured, ...],
+    folder: Path, trained: Trained, recipe: Recipe, films: DataSet, measured: tuple[Measured, ...]
 ) -> ModelCard:
     """Write `folder` and read it back; raises TrainingError when it is there already."""
     refuse_existing(folder)
-    weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
-    card = ModelCard(
-        name=recipe.name,
-        version=recipe.card.version,
-        architecture=start.architecture,
-        intended_use=recipe.card.intended_use,
-        not_for=recipe.card.not_for,
-        weights=Weights(file=WEIGHTS_FILE, sha256=hashlib.sha256(weights).hexdigest()),
-        input=start.input,
-        finding=recipe.card.finding,
-        operating_point=operating_point,
-        calibration=calibration,
-        gradcam=GradCam(layer=start.gradcam_layer),
-        population=recipe.card.population,
-        start=start.card,
-        data=Data(
-            name=recipe.data.name,
-            licence=recipe.data.licence,
-            attribution=recipe.data.attribution,
-            digest=films.digest,
-            splits=films.sizes(),
-        ),
-        measured=measured,
-    )
+    weights = save({name: value.cpu().contiguous() for name, value in trained.network.state_dict().items()})
+    card = _card(trained, recipe, films, measured, hashlib.sha256(weights).hexdigest())
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         whole = Path(scratch) / folder.name
@@ -68,10 +37,39 @@ def write_model(
         (whole / WEIGHTS_FILE).write_bytes(weights)
         (whole / "card.toml").write_text(toml_of(card), encoding="utf-8")
         (whole / "recipe.toml").write_text(toml_of(recipe), encoding="utf-8")
-        os.rename(whole, folder)
+        whole.rename(folder)
     return load_card(folder)
 
 
 def toml_of(table: Table) -> str:
     """The text of a card.toml or recipe.toml, which reads back as the same value."""
-    return tomli_w.dumps(table.model_dump(mode="json", exclude_none=True), multiline_strings=False)
+    return tomli_w.dumps(table.model_dump(mode="json", exclude_none=True))
+
+
+def _card(
+    trained: Trained, recipe: Recipe, films: DataSet, measured: tuple[Measured, ...], weights_sha256: str
+) -> ModelCard:
+    data = recipe.data
+    return ModelCard(
+        name=recipe.name,
+        version=recipe.card.version,
+        architecture=trained.start.architecture,
+        intended_use=recipe.card.intended_use,
+        not_for=recipe.card.not_for,
+        weights=Weights(file=WEIGHTS_FILE, sha256=weights_sha256),
+        input=trained.start.input,
+        finding=recipe.card.finding,
+        operating_point=trained.operating_point,
+        calibration=trained.calibration,
+        gradcam=GradCam(layer=trained.start.gradcam_layer),
+        population=recipe.card.population,
+        start=trained.start.card,
+        data=Data(
+            name=data.name,
+            licence=data.licence,
+            attribution=data.attribution,
+            digest=films.digest,
+            splits=films.sizes(),
+        ),
+        measured=measured,
+    )
