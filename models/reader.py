@@ -1,0 +1,74 @@
+"""A model in service: radiographs in, findings out; one owner of the network in each process."""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from cxrnode.errors import ModelMismatch
+from cxrnode.finding import Finding
+from models.calibrate import probability
+from models.card import ModelCard, load_card
+from models.devices import choose
+from models.explain import Explainer
+from models.networks import build
+from models.preprocess import to_tensor
+
+BATCH = 16
+"""the most images in one forward pass; more are read one batch after another"""
+
+
+class Reader:
+    """A loaded model. Threads take turns; a forked child must load its own, and is told so."""
+
+    def __init__(self, card: ModelCard, explainer: Explainer, device: torch.device) -> None:
+        self.card = card
+        self.algorithm = card.algorithm()
+        self.device = device
+        self._explainer = explainer
+        self._turn = threading.Lock()
+        self._owner = os.getpid()
+
+    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+        """Any number of (rows, cols) float32 in [0, 1], air dark -> one finding each, in the same order."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("the model was loaded before the fork; wanted each process to load its own")
+        with self._turn:
+            return [
+                finding
+                for first in range(0, len(radiographs), BATCH)
+                for finding in self._read_batch(radiographs[first : first + BATCH])
+            ]
+
+    def warm(self) -> None:
+        """One pass over a blank image, so that the first patient does not wait for libraries to start."""
+        self.read([np.zeros((self.card.input.rows, self.card.input.columns), dtype=np.float32)])
+
+    def _read_batch(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+        inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])
+        logits, heatmaps = self._explainer.explain(inputs.to(self.device))
+        return [
+            Finding(float(logit), probability(float(logit), self.card.calibration.temperature), heatmap)
+            for logit, heatmap in zip(logits, heatmaps, strict=True)
+        ]
+
+
+def load(folder: Path, device: str = "auto", threads: int = 0) -> Reader:
+    """Load the model in `folder`; `threads` 0 leaves torch its own choice. Raises ModelMismatch."""
+    card = load_card(folder)
+    if threads:
+        torch.set_num_threads(threads)
+    place = choose(device)
+    network = build(card.architecture)
+    path = folder / card.weights.file
+    try:
+        network.load_state_dict(load_file(path), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
+    return Reader(card, Explainer(network.to(place).eval(), card.gradcam.layer), place)
