@@ -1,10 +1,10 @@
 """Synthetic DICOM instances, no patient's data: circles and noise under made-up names."""
 
+import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -92,19 +92,14 @@ def make_cxr(pixels: NDArray[Any] | None = None, *, bits_stored: int = 12, **att
     return instance
 
 
-def remade(instance: Dataset, **attributes: object) -> Dataset:
+def remade(instance: FileDataset, **attributes: object) -> FileDataset:
     """A copy of `instance` with other attribute values; None removes one."""
-    copy = make_cxr()
-    copy.clear()
-    copy.update(instance)
+    made = copy.deepcopy(instance)
     for keyword, value in attributes.items():
-        if value is None:
-            if keyword in copy:
-                delattr(copy, keyword)
-        else:
-            setattr(copy, keyword, value)
-    copy.file_meta = FileMetaDataset()
-    copy.file_meta.update(getattr(instance, "file_meta", FileMetaDataset()))
-    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
-    copy.file_meta.MediaStorageSOPClassUID = copy.SOPClassUID
-    return copy
+        if value is not None:
+            setattr(made, keyword, value)
+        elif keyword in made:
+            delattr(made, keyword)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    return made

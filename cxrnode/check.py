@@ -1,0 +1,98 @@
+"""What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every destination."""
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from cxrnode import broker
+from cxrnode.deliver import echo
+from cxrnode.errors import CxrNodeError
+from cxrnode.jobs import LIVE, Jobs
+from cxrnode.ledger import Ledger
+from cxrnode.ledger.account import round_lines
+from cxrnode.settings import Destination, Settings
+from cxrnode.spool import Spool
+
+
+@dataclass(frozen=True)
+class Result:
+    """One thing looked at, whether it is well, and a sentence."""
+
+    what: str
+    well: bool
+    told: str
+
+
+def check(settings: Settings, *, as_json: bool) -> bool:
+    """Look at everything, print what was found, and say whether all is well."""
+    results = [_look(what, look) for what, look in looks(settings)]
+    if as_json:
+        print(json.dumps([asdict(result) for result in results], indent=2))
+    else:
+        table = Table("what", "", "found", title="cxrnode check")
+        for result in results:
+            table.add_row(result.what, "[green]ok[/]" if result.well else "[red]wrong[/]", result.told)
+        Console().print(table)
+    return all(result.well for result in results)
+
+
+def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
+    """What is looked at, in order; each look returns a sentence or raises."""
+    found: list[tuple[str, Callable[[], str]]] = [
+        ("settings", lambda: f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders"),
+        ("disk", lambda: _disk(settings)),
+        ("receiver", lambda: _address(settings)),
+        ("ledger", lambda: _ledger(settings)),
+        ("broker", lambda: _broker(settings)),
+        ("weights", lambda: _weights(settings)),
+    ]
+    for destination in settings.destinations:
+        found.append((f"destination {destination.name}", lambda to=destination: _destination(settings, to)))  # type: ignore[misc]  # mypy does not type a default in a lambda
+    return found
+
+
+def _look(what: str, look: Callable[[], str]) -> Result:
+    try:
+        return Result(what, True, look())
+    except (CxrNodeError, OSError) as error:
+        return Result(what, False, str(error))
+
+
+def _disk(settings: Settings) -> str:
+    Spool(settings.node.spool_dir, settings.receiving.reserve_gb).require_room()
+    return f"room under {settings.node.spool_dir}, above the reserve of {settings.receiving.reserve_gb:g} GB"
+
+
+def _address(settings: Settings) -> str:
+    where = f"{settings.receiving.host}:{settings.receiving.port}"
+    with socket.create_server((settings.receiving.host, settings.receiving.port)):
+        return f"{where} is free; {settings.node.ae_title} will listen there"
+
+
+def _ledger(settings: Settings) -> str:
+    ledger = Ledger(settings.ledger_url)
+    round_lines(ledger, 1)
+    ledger.close()
+    return "opened and read"
+
+
+def _broker(settings: Settings) -> str:
+    if settings.queue.broker_url:
+        return f"answers; {Jobs(settings.broker_url).waiting(LIVE)} tasks wait in {LIVE}"
+    return f"embedded: cxrnode up starts {broker.command(settings.node.run_dir)[0].rpartition('/')[2]}"
+
+
+def _weights(settings: Settings) -> str:
+    from models.card import find, load_card
+
+    card = load_card(find(settings.model.name, settings.model.zoo_dir))
+    return f"{card.name} {card.version}: the weights are those on the card"
+
+
+def _destination(settings: Settings, destination: Destination) -> str:
+    echo(destination, settings.node.ae_title)
+    return f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO"

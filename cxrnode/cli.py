@@ -1,0 +1,163 @@
+"""The one command `cxrnode`: read settings, call one function; heavy rooms are imported only by the command that needs them."""
+
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrnode import __version__
+from cxrnode.errors import CxrNodeError
+from cxrnode.log import start
+from cxrnode.settings import Settings, load
+
+app = typer.Typer(
+    name="cxrnode",
+    no_args_is_help=True,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Read frontal chest radiographs for pneumonia: DICOM in by C-STORE, a report and an overlay back. Not a medical device.",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+
+
+class Role(StrEnum):
+    """What a worker does."""
+
+    ANALYSE = "analyse"
+    DELIVER = "deliver"
+
+
+@app.callback()
+def settings_file(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file (TOML); else $CXRNODE_CONFIG, else the defaults.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    """Remember which settings file this command and its children read."""
+    if version:
+        typer.echo(f"cxrnode {__version__}")
+        raise typer.Exit
+    if config is not None:
+        os.environ["CXRNODE_CONFIG"] = str(config.absolute())
+
+
+@app.command()
+def up() -> None:
+    """Run the whole node on this machine: broker, receiver, workers, Flower; until Ctrl-C."""
+    from cxrnode.up import up as run
+
+    run(_start())
+
+
+@app.command()
+def receive() -> None:
+    """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
+    from cxrnode.reception import Reception
+
+    reception = Reception(_start())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reception.stop())
+    reception.run()
+
+
+@app.command()
+def work(
+    role: Annotated[Role, typer.Option(help="analyse: hold the model and read studies; deliver: send results.")] = Role.ANALYSE,
+) -> None:
+    """Run one worker: Celery's prefork pool for one role."""
+    from workers.start import work as run
+
+    run(_start(), role.value)
+
+
+@app.command()
+def flower() -> None:
+    """Run Flower, the operators' page, behind the password in the settings or the generated one."""
+    from workers.watch import watch
+
+    watch(_start())
+
+
+@app.command()
+def status(
+    json: Json = False,
+    limit: Annotated[int, typer.Option(help="How many rounds to list, latest first.")] = 20,
+) -> None:
+    """Say where every received instance is; the sum is what was received."""
+    from cxrnode.status import show
+
+    if not show(_start("warning"), as_json=json, limit=limit):
+        raise typer.Exit(1)
+
+
+@app.command()
+def analyse(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)],
+    out: Annotated[Path | None, typer.Option(help="Folder for the result objects, pictures and pages.")] = None,
+    json: Json = False,
+) -> None:
+    """Read files without queue or network; one line an instance. Exit status 1 when any image failed."""
+    from cxrnode.offline import analyse_files
+
+    if not analyse_files(paths, _start("warning"), out=out, as_json=json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="The recipe (TOML).", metavar="RECIPE", exists=True, dir_okay=False)],
+    data: Annotated[Path, typer.Option(help="Folder of the data set and its manifest.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder that gets the model's folder; never overwrites one.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Train a model from a recipe: card, weights and recipe in one folder."""
+    from models.training.train import train as run
+
+    run(recipe, data, out, device)
+
+
+@app.command()
+def check(json: Json = False) -> None:
+    """Tell before starting what is wrong: settings, disk, ledger, broker, weights, every destination."""
+    from cxrnode.check import check as run
+
+    if not run(_start("error"), as_json=json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and pages.")] = Path("demo-out"),
+    input: Annotated[list[Path], typer.Option("--input", help="More DICOM files, or folders of them.", exists=True)] = [],  # noqa: A002, B006  the option's name; typer copies the list
+    json: Json = False,
+) -> None:
+    """Run the main job on real radiographs: a node and an archive on loopback, studies in, results back, shown."""
+    from cxrnode.demo import demo as run
+
+    if not run(out, input, as_json=json):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The console script: errors of the tree become one line and exit status 2."""
+    try:
+        app()
+    except CxrNodeError as error:
+        typer.echo(f"cxrnode: {error}", err=True)
+        sys.exit(2)
+
+
+def _start(level: str | None = None) -> Settings:
+    settings = load()
+    start(level or settings.log.level)
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""`cxrnode demo`: a node and an archive on loopback, real studies in by C-STORE, results back, shown side by side."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cxrnode import samples
+from cxrnode.deliver import Answer, Sent, echo, send
+from cxrnode.errors import CxrNodeError, PeerRefused, PeerUnavailable
+from cxrnode.exhibit import Exhibit, exhibit, write_index
+from cxrnode.ledger import Ledger
+from cxrnode.ledger.account import RoundLine, account, round_lines, study_key_of
+from cxrnode.log import start
+from cxrnode.offline import files_below, group
+from cxrnode.receive import Receiver
+from cxrnode.settings import Destination, Receiving, Settings, load
+from cxrnode.spool import Receipt, Spool
+from cxrnode.study import Study
+
+START_S, WORK_S = 60.0, 600.0
+ARCHIVE_AE = "DEMOARCHIVE"
+
+
+class Archive:
+    """A receiving archive: a Storage SCP that keeps what it is sent in a spool of its own."""
+
+    def __init__(self, root: Path, port: int) -> None:
+        self.spool = Spool(root)
+        self.receipts: list[Receipt] = []
+        self._receiver = Receiver(ARCHIVE_AE, Receiving(port=port), self.spool, self.receipts.append)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen inside."""
+        self._receiver.start()
+        try:
+            yield
+        finally:
+            self._receiver.stop()
+
+    def objects_of(self, study: Study) -> list[Path]:
+        """The files received for a study."""
+        kept = {receipt.key for receipt in self.receipts if receipt.study_instance_uid == study.study_instance_uid}
+        return [self.spool.image(key) for key in sorted(kept)]
+
+
+def demo(out: Path, inputs: Sequence[Path], *, as_json: bool) -> bool:
+    """Run the demonstration into `out`; whether every study sent is accounted for and every promised object came."""
+    start("error")
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="cxrnode-") as scratch:
+        files = samples.gather(Path(scratch) / "in") + (files_below(inputs) if inputs else [])
+        studies = group(files)
+        receiver_port, archive_port, flower_port = samples.free_ports(3)
+        archive = Archive(Path(scratch) / "archive", archive_port)
+        config = write_settings(Path(scratch), receiver_port, archive_port, flower_port)
+        settings = load(config)
+        with archive.listening(), node(config, Path(scratch) / "node.log"):
+            with progress(console, "starting the node") as tell:
+                wait_until_up(settings)
+                tell(f"sending {len(studies)} studies by C-STORE")
+                push(studies, settings)
+                tell("waiting for the results to come back")
+                lines = wait_for(studies, settings, tell)
+        shown = [exhibit(study, line, archive.objects_of(study), out) for study, line in zip(studies, lines, strict=True)]
+        balanced = account(Ledger(settings.ledger_url), Spool(settings.node.spool_dir)).balanced
+    index = write_index(shown, out)
+    print_results(shown, index, as_json=as_json)
+    return balanced and all(one.accounted for one in shown)
+
+
+def write_settings(folder: Path, receiver_port: int, archive_port: int, flower_port: int) -> Path:
+    """The settings of the demonstration's node: the embedded default, free ports, the archive as destination."""
+    path = folder / "node.toml"
+    path.write_text(
+        f"""
+        [node]
+        state_dir = {str(folder / "state")!r}
+        [receiving]
+        port = {receiver_port}
+        quiet_s = 2.0
+        reserve_gb = 0.2
+        [flower]
+        port = {flower_port}
+        [[destinations]]
+        name = "archive"
+        ae_title = "{ARCHIVE_AE}"
+        host = "127.0.0.1"
+        port = {archive_port}
+        """,
+        encoding="utf-8",
+    )
+    return path
+
+
+@contextmanager
+def node(config: Path, log: Path) -> Iterator[None]:
+    """`cxrnode up` as a process of its own inside; what it logged is shown when something goes wrong."""
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
+        running = subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | {"CXRNODE_LOG__LEVEL": "info"})
+        try:
+            yield
+        except CxrNodeError:
+            sys.stderr.write(log.read_text(encoding="utf-8", errors="replace")[-4000:])
+            raise
+        finally:
+            running.terminate()
+            running.wait(60)
+
+
+def wait_until_up(settings: Settings) -> None:
+    """Wait until the receiver answers C-ECHO. Raises PeerUnavailable after a minute."""
+    give_up = time.monotonic() + START_S
+    while True:
+        try:
+            return echo(_receiver(settings), "DEMO")
+        except PeerUnavailable:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.3)
+
+
+def push(studies: Sequence[Study], settings: Settings) -> None:
+    """Send every instance to the node over real associations. Raises PeerRefused when one is not taken."""
+
+    def told(_index: int, sent: Sent) -> None:
+        if sent.answer is not Answer.ACCEPTED:
+            raise PeerRefused(f"the node did not take an instance: {sent.reason}", sent.status or 0)
+
+    for study in studies:
+        send([instance.path for instance in study.instances], _receiver(settings), "DEMO", told)
+
+
+def wait_for(studies: Sequence[Study], settings: Settings, tell: "Tell") -> list[RoundLine | None]:
+    """Wait until every study is finished, and return the ledger's line on each; None where time ran out."""
+    ledger = Ledger(settings.ledger_url)
+    keys = [study_key_of(ledger, study.study_instance_uid) for study in studies]
+    give_up = time.monotonic() + WORK_S
+    while True:
+        finished = {line.study: line for line in round_lines(ledger) if line.state == "finished"}
+        tell(f"waiting for the results to come back: {len(finished)} of {len(studies)} studies finished")
+        if len(finished) >= len(studies) or time.monotonic() > give_up:
+            ledger.close()
+            return [finished.get(key or "") for key in keys]
+        time.sleep(0.3)
+        keys = [study_key_of(ledger, study.study_instance_uid) for study in studies]
+
+
+class Tell:
+    """Changes the line that says what the demonstration is doing."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("")
+
+    def __call__(self, what: str) -> None:
+        self._bar.update(self._task, description=what)
+
+
+@contextmanager
+def progress(console: Console, what: str) -> Iterator[Tell]:
+    """A spinner with a clock on standard error."""
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as bar:
+        tell = Tell(bar)
+        tell(what)
+        yield tell
+
+
+def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> None:
+    """The table (study, outcome, probability, objects returned, milliseconds by stage), or the same as JSON lines."""
+    if as_json:
+        for one in shown:
+            print(json.dumps(one.as_object()))
+        return
+    table = Table("study", "outcome", "probability", "objects", "milliseconds by stage", "reason", title="cxrnode demo")
+    for one in shown:
+        probability = "" if one.probability is None else f"{one.probability:.3f}"
+        stages = ", ".join(f"{name} {ms:.0f}" for name, ms in one.stages_ms.items())
+        table.add_row(one.name, one.outcome, probability, str(one.objects), stages, one.reason)
+    console = Console()
+    console.print(table)
+    console.print(f"source, overlay and report side by side: {index}")
+
+
+def _receiver(settings: Settings) -> Destination:
+    where = {"host": settings.receiving.host, "port": settings.receiving.port}
+    return Destination(name="node", ae_title=settings.node.ae_title, **where)

@@ -1,0 +1,137 @@
+"""`cxrnode analyse`: files in, lines and result objects out; the heart alone, without queue or network."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+from pydicom import Dataset
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cxrnode.analyse import UNPARSABLE, Analysis, Model, analyse
+from cxrnode.errors import SettingsError
+from cxrnode.finding import Outcome
+from cxrnode.settings import Settings
+from cxrnode.show import overlay_png, report_html
+from cxrnode.study import Instance, Study
+
+
+@dataclass(frozen=True)
+class FileLine:
+    """One file's outcome as `--json` prints it; `objects` are the files written under --out, or the count without."""
+
+    file: str
+    sop_instance_uid: str
+    outcome: str
+    reason: str
+    probability: float | None
+    operating_point: float
+    model: str
+    objects: list[str]
+
+
+def analyse_files(paths: Sequence[Path], settings: Settings, *, out: Path | None, as_json: bool) -> bool:
+    """Analyse every file below `paths`, study by study, and print a line each; whether none failed."""
+    from models.card import find  # torch is loaded only when there is something to read
+    from models.reader import load
+
+    studies = group(files_below(paths))
+    model = load(find(settings.model.name, settings.model.zoo_dir), settings.worker.device, settings.worker.threads)
+    console = Console(stderr=True)
+    lines = []
+    shown: Iterable[Study] = studies
+    if len(studies) > 1 and console.is_terminal:
+        shown = track(studies, "analysing", console=console)
+    for number, study in enumerate(shown, start=1):
+        of_study = analyse_one(study, model, settings, out and out / f"study-{number:04d}")
+        lines += of_study
+        if as_json:
+            for line in of_study:
+                print(json.dumps(vars(line)), flush=True)
+    if not as_json:
+        _print_table(lines)
+    return not any(line.outcome == Outcome.FAILED for line in lines)
+
+
+def analyse_one(study: Study, model: Model, settings: Settings, out: Path | None) -> list[FileLine]:
+    """Analyse one study and, with `out`, write its objects and what a person would rather look at."""
+    analysis = analyse([study], model, settings, datetime.now(UTC))[0]
+    written = write_objects(analysis, out) if out else []
+    told = f"{model.algorithm.name} {model.algorithm.version}"
+    return [
+        FileLine(
+            file=str(instance.path),
+            sop_instance_uid=instance.sop_instance_uid,
+            outcome=reading.outcome,
+            reason=reading.reason,
+            probability=reading.finding.probability if reading.finding else None,
+            operating_point=model.algorithm.operating_point,
+            model=told,
+            objects=written,
+        )
+        for instance, reading in zip(study.instances, analysis.readings, strict=True)
+    ]
+
+
+def write_objects(analysis: Analysis, out: Path) -> list[str]:
+    """Write each object as DICOM, and beside it the report as HTML or the overlay as PNG; the DICOM files' names."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number, item in enumerate(analysis.objects):
+        path = out / (f"{item.role}.dcm" if item.role == "report" else f"{item.role}-{number}.dcm")
+        path.write_bytes(item.content)
+        dataset = pydicom.dcmread(path)
+        if item.role == "report":
+            path.with_suffix(".html").write_text(report_html(dataset), encoding="utf-8")
+        else:
+            path.with_suffix(".png").write_bytes(overlay_png(dataset))
+        names.append(str(path))
+    return names
+
+
+def files_below(paths: Sequence[Path]) -> list[Path]:
+    """Every file named, and every file below a folder named, in order of name. Raises SettingsError when there is none."""
+    found = [file for path in paths for file in _files(path)]
+    if not found:
+        raise SettingsError(f"no file below {', '.join(map(str, paths))}; wanted DICOM files")
+    return found
+
+
+def group(files: Sequence[Path]) -> list[Study]:
+    """Files as studies by Study Instance UID; a file without one is a study of its own."""
+    studies: dict[str, list[Instance]] = {}
+    for file in files:
+        header = _header(file)
+        study = str(header.get("StudyInstanceUID", "") or f"of {file}")
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        instance = Instance(sha256[:32], file, str(header.get("SOPInstanceUID", "")), sha256)
+        studies.setdefault(study, []).append(instance)
+    return [Study(uid, uid, 1, tuple(instances)) for uid, instances in studies.items()]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (file for file in sorted(path.rglob("*")) if file.is_file())
+    else:
+        yield path
+
+
+def _header(file: Path) -> Dataset:
+    try:
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
+    except UNPARSABLE:
+        return Dataset()
+
+
+def _print_table(lines: Sequence[FileLine]) -> None:
+    table = Table("file", "outcome", "probability", "operating point", "objects", "reason")
+    for line in lines:
+        probability = "" if line.probability is None else f"{line.probability:.4f}"
+        row = (line.file, line.outcome, probability, f"{line.operating_point:.4f}", str(len(line.objects)), line.reason)
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,57 @@
+"""Where everything is, for operators: the account and the latest rounds, as tables or JSON; no name, no UID."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from cxrnode.ledger import Ledger
+from cxrnode.ledger.account import Account, RoundLine, account, round_lines
+from cxrnode.settings import Settings
+from cxrnode.spool import Spool
+
+
+def show(settings: Settings, *, as_json: bool, limit: int) -> bool:
+    """Print the account and the latest rounds; whether the account balances."""
+    ledger = Ledger(settings.ledger_url)
+    total = account(ledger, Spool(settings.node.spool_dir))
+    lines = round_lines(ledger, limit)
+    if as_json:
+        print(json.dumps(as_object(total, lines), indent=2))
+    else:
+        _print_tables(total, lines)
+    return total.balanced
+
+
+def as_object(total: Account, lines: list[RoundLine]) -> dict[str, object]:
+    """The status as plain values for JSON."""
+    rounds = [asdict(line) for line in lines]
+    for line in rounds:
+        line["last_received_at"] = line["last_received_at"].isoformat()
+        line["finished_at"] = line["finished_at"] and line["finished_at"].isoformat()
+    return {
+        "received": total.total,
+        "balanced": total.balanced,
+        "instances": [asdict(line) for line in total.lines],
+        "rounds": rounds,
+    }
+
+
+def _print_tables(total: Account, lines: list[RoundLine]) -> None:
+    console = Console()
+    where = Table("where", "outcome", "instances", title="Every instance acknowledged")
+    for line in total.lines:
+        where.add_row(line.place, line.outcome, str(line.instances))
+    where.add_section()
+    where.add_row("received", "" if total.balanced else "DOES NOT BALANCE", str(total.total))
+    console.print(where)
+    rounds = Table("study", "round", "state", "outcome", "images", "probability", "deliveries", "note", title="Latest rounds")
+    for row in lines:
+        probability = "" if row.probability is None else f"{row.probability:.3f}"
+        sent = "; ".join(f"{name}: {told}" for name, told in row.deliveries.items())
+        note = "; ".join((*row.reasons, row.last_error)).strip("; ")
+        rounds.add_row(
+            row.study[:8], str(row.round_number), row.state, row.outcome, str(row.instances), probability, sent, note
+        )
+    console.print(rounds)

@@ -1,0 +1,92 @@
+"""Peers that are real SCPs on loopback and misbehave on request, and a model that says what it is told."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification
+
+from cxrnode.finding import Algorithm, Finding, Heatmap
+from cxrnode.settings import Destination
+
+
+@dataclass
+class FakePacs:
+    """A Storage SCP: answers `statuses` in turn (0x0000 when they run out), and can drop the association."""
+
+    statuses: list[int] = field(default_factory=list)
+    drop_after: int | None = None
+    stored: list[Dataset] = field(default_factory=list)
+    port: int = 0
+
+    @contextmanager
+    def listening(self, port: int = 0) -> Iterator["FakePacs"]:
+        """Listen on loopback inside."""
+        ae = AE("FAKEPACS")
+        ae.add_supported_context(Verification)
+        for context in AllStoragePresentationContexts:
+            ae.add_supported_context(context.abstract_syntax)
+        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on_c_store)])
+        self.port = server.server_address[1]
+        try:
+            yield self
+        finally:
+            ae.shutdown()
+
+    def destination(self, **settings: object) -> Destination:
+        """This PACS as the settings name it."""
+        values: dict[str, object] = {"name": "fake", "ae_title": "FAKEPACS", "host": "127.0.0.1", "timeout_s": 5}
+        return Destination.model_validate(values | {"port": self.port} | settings)
+
+    def _on_c_store(self, event: evt.Event) -> int:
+        if self.drop_after is not None and len(self.stored) >= self.drop_after:
+            event.assoc.abort()
+            return 0xC000
+        status = self.statuses.pop(0) if self.statuses else 0x0000
+        if status in (0x0000, 0xB000):
+            dataset = event.dataset
+            dataset.file_meta = event.file_meta
+            self.stored.append(dataset)
+        return status
+
+
+ALGORITHM = Algorithm(
+    name="made-up",
+    version="1",
+    digest="ab" * 32,
+    device_uid="2.25.1234567890",
+    weights_sha256="cd" * 32,
+    operating_point=0.5,
+    prevalence=0.74,
+    population="children of 1 to 5 years",
+    age_years=(1, 5),
+)
+
+
+@dataclass
+class FakeModel:
+    """Gives each radiograph the next of `probabilities` (0.9 when they run out), with a map that peaks in the middle."""
+
+    probabilities: list[float] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    gate: threading.Event | None = None
+    algorithm: Algorithm = ALGORITHM
+
+    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+        """One finding a radiograph."""
+        self.batches.append(len(radiographs))
+        if self.gate is not None:
+            self.gate.wait(60)
+        y, x = np.mgrid[-1:1:28j, -1:1:28j]
+        bump = np.exp(-4 * (x * x + y * y)).astype(np.float32)
+        bump /= bump.max()
+        return [self._finding(bump) for _ in radiographs]
+
+    def _finding(self, values: NDArray[np.float32]) -> Finding:
+        probability = self.probabilities.pop(0) if self.probabilities else 0.9
+        return Finding(logit=1.0, probability=probability, heatmap=Heatmap(values, peak=2.0, method="Grad-CAM"))
