@@ -1,0 +1,98 @@
+"""The spool: durable, whole or not at all, and no UID climbs out of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrnode.errors import SpoolFull, Unreadable
+from cxrnode.spool import Receipt, Spool
+
+RECEIPT = Receipt(
+    key="",
+    sop_instance_uid="1.2.3",
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.7",
+    study_instance_uid="1.2",
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    sha256="0" * 64,
+    size=5,
+    calling_ae="A",
+    called_ae="B",
+    address="127.0.0.1",
+    association="1",
+    received_at="2026-01-02T10:00:00+00:00",
+)
+
+
+@given(st.one_of(st.text(max_size=80), st.sampled_from(["1.2/../../3", "../1", "1..2", "", "1.2.", "01.2", "1" * 65])))
+def test_a_key_is_hex_or_the_uid_is_refused(tmp_path_factory: pytest.TempPathFactory, uid: str) -> None:
+    spool = Spool(tmp_path_factory.getbasetemp() / "keys")
+    try:
+        key = spool.key_for(uid)
+    except Unreadable as error:
+        assert "wanted digits and dots" in str(error)
+        return
+    assert set(uid) <= set("0123456789.")
+    assert spool.image(key).resolve().is_relative_to(spool.root.resolve())
+    assert uid not in str(spool.image(key).relative_to(spool.root))
+
+
+def test_keys_differ_between_nodes_and_stay_within_one(tmp_path: Path) -> None:
+    one, again, other = Spool(tmp_path / "a"), Spool(tmp_path / "a"), Spool(tmp_path / "b")
+
+    assert one.key_for("1.2.3") == again.key_for("1.2.3")
+    assert one.key_for("1.2.3") != other.key_for("1.2.3")
+
+
+def test_an_instance_is_stored_once_and_the_first_bytes_stay(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+
+    assert spool.store(b"first", receipt)
+    assert not spool.store(b"other", receipt)
+
+    assert spool.image(receipt.key).read_bytes() == b"first"
+    assert spool.receipt(receipt.key) == receipt
+    assert list(spool.keys()) == [receipt.key]
+
+
+def test_only_the_owner_may_read(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    spool.store(b"first", receipt)
+    result = spool.keep_result("ab" * 16, "report", b"x")
+
+    for path in (spool.image(receipt.key), result, spool.root / "salt"):
+        assert path.stat().st_mode & 0o077 == 0
+    assert spool.image(receipt.key).parent.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_crash_left_half_written_is_no_instance_and_is_cleared(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    half = spool.root / "incoming" / "half"
+    half.mkdir()
+    (half / "image.dcm").write_bytes(b"fir")
+
+    assert list(spool.keys()) == []
+    assert Spool(tmp_path).clear_incoming() == 1
+    assert not half.exists()
+
+
+def test_a_disk_below_its_reserve_takes_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, reserve_gb=10.0**9)
+
+    with pytest.raises(SpoolFull, match="reserve_gb"):
+        spool.store(b"first", replace(RECEIPT, key=spool.key_for("1.2.3")))
+    assert list(spool.keys()) == []
+
+
+def test_a_result_written_again_is_replaced_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+
+    spool.keep_result("ab" * 16, "report", b"one")
+    path = spool.keep_result("ab" * 16, "report", b"two")
+
+    assert path.read_bytes() == b"two"
+    assert [file.name for file in path.parent.iterdir()] == ["report.dcm"]
