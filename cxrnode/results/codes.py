@@ -1,0 +1,31 @@
+"""The standard's codes that results are written in: a probability becomes a coded finding with these."""
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+LUNG = Code("39607008", "SCT", "Lung")
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
+FAILED = Code("111224", "DCM", "Failed")
+PROBABILITY = Code("122157", "DCM", "Probability")
+GRADIENT_WEIGHTED_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
+MAXIMUM = Code("56851009", "SCT", "Maximum")
+NO_UNITS = Code("1", "UCUM", "no units")
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+DEVICE = Code("121007", "DCM", "Device")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+COMMENT = Code("121106", "DCM", "Comment")
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+
+
+def coded(code: Code) -> Dataset:
+    """A code as an item of a code sequence (PS3.3 Table 8.8-1a)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item

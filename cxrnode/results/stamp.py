@@ -1,0 +1,64 @@
+"""Who made a result, when, and under which UIDs: the attributes that every result object carries."""
+
+from datetime import datetime
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from cxrnode.header import text
+from cxrnode.results.codes import PROCESSING_EQUIPMENT, coded
+from cxrnode.results.context import ResultContext
+from cxrnode.results.inherit import inherit
+from cxrnode.results.words import INTENDED_USE, plain
+
+MANUFACTURER = "cxrnode"
+
+
+def new_result(source: Dataset, context: ResultContext, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """A data set with everything that all results share: the source's patient and study, this node and this model."""
+    result = Dataset()
+    result.file_meta = FileMetaDataset()
+    result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    inherit(result, source)
+    result.StudyInstanceUID = context.identity.study_instance_uid
+    result.SOPClassUID = sop_class_uid
+    result.SOPInstanceUID = sop_instance_uid
+    result.ContentQualification = "RESEARCH"
+    _stamp_times(result, source, context)
+    _stamp_equipment(result, context)
+    return result
+
+
+def local_time(source: Dataset, context: ResultContext) -> datetime:
+    """When the analysis was begun, in the offset from UTC that the source's own dates and times are written in."""
+    offset = text(source, "TimezoneOffsetFromUTC")
+    try:
+        return context.started_at.astimezone(datetime.strptime(offset, "%z").tzinfo)
+    except ValueError:
+        return context.started_at
+
+
+def _stamp_times(result: Dataset, source: Dataset, context: ResultContext) -> None:
+    started = local_time(source, context)
+    if started is not context.started_at:
+        result.TimezoneOffsetFromUTC = f"{started:%z}"
+    for moment in ("Content", "Series", "InstanceCreation"):
+        setattr(result, f"{moment}Date", f"{started:%Y%m%d}")
+        setattr(result, f"{moment}Time", f"{started:%H%M%S.%f}")
+
+
+def _stamp_equipment(result: Dataset, context: ResultContext) -> None:
+    result.Manufacturer = MANUFACTURER
+    result.ManufacturerModelName = plain(context.algorithm.name, 64)
+    result.SoftwareVersions = [plain(context.software_version, 64), plain(context.algorithm.version, 64)]
+    result.StationName = plain(context.station_name, 16)
+    result.DeviceUID = context.algorithm.device_uid
+
+    algorithm = Dataset()
+    for keyword in ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "StationName", "DeviceUID"):
+        setattr(algorithm, keyword, result[keyword].value)
+    algorithm.PurposeOfReferenceCodeSequence = [coded(PROCESSING_EQUIPMENT)]
+    algorithm.ContributionDateTime = f"{context.started_at:%Y%m%d%H%M%S.%f%z}"
+    algorithm.ContributionDescription = plain(f"Pneumonia classification with Grad-CAM. {INTENDED_USE}", 1024)
+    result.ContributingEquipmentSequence = [algorithm]

@@ -1,0 +1,73 @@
+"""The sentences that report and overlay share, so that both say the same of a reading."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cxrnode.finding import Algorithm, Outcome, Reading, study_outcome
+
+NOTICE = "AI RESULT - NOT FOR PRIMARY DIAGNOSIS"
+INTENDED_USE = "Not a medical device. Not for primary diagnosis; a physician must read the image."
+
+OUTCOMES = {
+    Outcome.POSITIVE: "POSITIVE",
+    Outcome.NEGATIVE: "NEGATIVE",
+    Outcome.REFUSED: "NOT READ",
+    Outcome.FAILED: "FAILED",
+    Outcome.NOT_APPLICABLE: "NOT APPLICABLE",
+}
+
+
+def plain(text: str, length: int | None = None) -> str:
+    """`text` in ASCII, which every character set can carry; a backslash, which parts values, becomes a slash."""
+    return text.replace("\\", "/").encode("ascii", "replace").decode("ascii")[:length]
+
+
+def figures(probability: float, operating_point: float) -> tuple[str, str]:
+    """Both numbers with as few decimals, three or more, as show which is the greater; never rounded to certainty."""
+    for decimals in range(3, 17):
+        texts = (_decimals(probability, decimals), _decimals(operating_point, decimals))
+        if texts[0] != texts[1] or probability == operating_point:
+            break
+    return texts
+
+
+def _decimals(probability: float, decimals: int) -> str:
+    smallest = 10.0**-decimals
+    if 0.0 <= probability < smallest:
+        return f"< {smallest:.{decimals}f}"
+    if 1.0 - smallest < probability <= 1.0:
+        return f"> {1.0 - smallest:.{decimals}f}"
+    return f"{probability:.{decimals}f}"
+
+
+def prevalence_sentence(algorithm: Algorithm) -> str:
+    """What the probability is worth elsewhere: it holds at the prevalence of the training images only."""
+    return (
+        f"The probability holds where {algorithm.prevalence:.1%} of the images show pneumonia, as in the training data; "
+        "where pneumonia is rarer, the true probability is lower."
+    )
+
+
+def population_sentence(algorithm: Algorithm) -> str:
+    """Whom the model was trained on."""
+    low, high = algorithm.age_years
+    return f"Trained on patients of {low} to {high} years: {algorithm.population.rstrip('.')}."
+
+
+def outcome_sentence(reading: Reading, algorithm: Algorithm) -> str:
+    """The outcome of one image in words, with its figures or its reason."""
+    if reading.finding is None:
+        return f"{OUTCOMES[reading.outcome]}: {reading.reason}"
+    said = f"{OUTCOMES[reading.outcome]} for pneumonia"
+    side = "at or above" if reading.outcome is Outcome.POSITIVE else "below"
+    probability, operating_point = figures(reading.finding.probability, algorithm.operating_point)
+    return f"{said}: probability {probability}, {side} the operating point {operating_point}."
+
+
+def study_sentence(readings: Sequence[Reading]) -> str:
+    """The study's one outcome, and how many of its images had which."""
+    counts = Counter(reading.outcome for reading in readings)
+    parts = [f"{counts[outcome]} {outcome.value.replace('_', ' ')}" for outcome in Outcome if counts[outcome]]
+    noun = "image" if len(readings) == 1 else "images"
+    outcome = study_outcome(counts)
+    return f"Study: {OUTCOMES[outcome]} for pneumonia ({len(readings)} {noun}: {', '.join(parts)})."
