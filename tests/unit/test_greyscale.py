@@ -16,8 +16,8 @@ from pydicom import dcmread, uid
 from cxrnode.errors import Refused
 from cxrnode.pixels import read_radiograph
 from tests.builders import make_cxr
-from tests.films import RAMP, lut_item, read
 from tests.peers import program
+from tests.trips import RAMP, lut_item, read
 
 
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": None, "WindowWidth": None}], ids=["window", "no window"])

@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.pixels import read_radiograph
 from tests.builders import chest_like, make_cxr
-from tests.films import RAMP, read, sent
+from tests.trips import RAMP, read, sent
 
 LOSSLESS = [uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless]
 CODED = [*LOSSLESS, uid.JPEGBaseline8Bit]
