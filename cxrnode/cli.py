@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -119,7 +120,7 @@ def train(
     """Train a model from a recipe: card, weights and recipe in one folder."""
     from models.training.train import train as run
 
-    run(recipe, data, out, device)
+    run(recipe, data, out, now=datetime.now(UTC), device=device)
 
 
 @app.command()

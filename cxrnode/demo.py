@@ -194,5 +194,5 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
 
 
 def _receiver(settings: Settings) -> Destination:
-    where = {"host": settings.receiving.host, "port": settings.receiving.port}
-    return Destination(name="node", ae_title=settings.node.ae_title, **where)
+    receiving = settings.receiving
+    return Destination(name="node", ae_title=settings.node.ae_title, host=receiving.host, port=receiving.port)

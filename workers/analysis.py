@@ -43,7 +43,7 @@ def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[s
 def _write(desk: Desk, lease: Lease, study: Study, analysis: Analysis, model: Model) -> None:
     rows = [_keep(desk, lease, item) for item in analysis.objects]
     readings = [
-        ReadingRow(instance.key, reading.outcome, reading.reason, reading.finding and reading.finding.probability)
+        ReadingRow(instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None)
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
     ]
     seen = {reading.outcome for reading in analysis.readings}

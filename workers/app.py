@@ -1,7 +1,7 @@
 """The Celery app: queues, late acknowledgement, time limits that really stop a task; no result is kept anywhere."""
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
 from cxrnode.settings import Settings, load

@@ -1,0 +1,61 @@
+"""What a crash leaves: a killed worker, a flushed broker, a ledger that was away; nothing is lost, nothing done twice."""
+
+import os
+import signal
+from pathlib import Path
+
+from pydicom.uid import generate_uid
+
+from tests.builders import make_cxr, remade
+from tests.fakes import FakePacs
+from tests.nodes import RunningNode, running_node, saved
+
+LEASE = {"time_limit_s": 14, "lease_s": 15}
+
+
+def test_a_worker_killed_in_mid_study_and_a_flushed_broker_cost_only_the_lease(tmp_path: Path) -> None:
+    film = make_cxr()
+    copies = [remade(film, SOPInstanceUID=generate_uid(), InstanceNumber=number) for number in range(1, 61)]
+    files = [saved(copy, tmp_path / f"{number}.dcm") for number, copy in enumerate(copies)]
+    with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination(), queue=LEASE) as node:
+        node.push(*files)
+        node.wait_until(lambda s: any(line["place"] == "being analysed" for line in s["instances"]))
+        _kill_the_analysts(node)
+        node.redis_cli("FLUSHALL")
+        status = node.wait_until_finished(1)
+
+    assert status["balanced"]
+    (line,) = status["rounds"]
+    assert line["deliveries"] == {"fake": "61 accepted"}
+    assert len(pacs.stored) == len({stored.SOPInstanceUID for stored in pacs.stored}) == 61
+
+
+def test_a_broker_that_dies_refuses_no_image_and_the_study_is_finished(tmp_path: Path) -> None:
+    with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination(), queue={"resubmit_s": 2}) as node:
+        (broker,) = [pid for pid, command in node.children().items() if "broker.sock" in command]
+        os.kill(broker, signal.SIGKILL)
+        node.push(saved(make_cxr(), tmp_path / "film.dcm"))
+        status = node.wait_until_finished(1)
+
+    assert status["rounds"][0]["deliveries"] == {"fake": "2 accepted"}
+    assert len(pacs.stored) == 2
+
+
+def test_a_ledger_that_was_away_learns_of_every_image_from_the_disk(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "state" / "ledger.sqlite"
+    in_the_way.mkdir(parents=True)
+    with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination()) as node:
+        node.push(saved(make_cxr(), tmp_path / "film.dcm"))
+        assert "ledger away" in node.log.read_text()
+        in_the_way.rmdir()
+        status = node.wait_until_finished(1)
+
+    assert status["balanced"]
+    assert status["rounds"][0]["deliveries"] == {"fake": "2 accepted"}
+
+
+def _kill_the_analysts(node: RunningNode) -> None:
+    for pid, command in node.children().items():
+        if "--role analyse" in command:
+            os.kill(pid, signal.SIGKILL)
+

@@ -1,0 +1,144 @@
+"""A whole node for the flow tests: `cxrnode up` as a user starts it, on free ports, in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+
+from cxrnode.deliver import echo, send
+from cxrnode.errors import PeerUnavailable
+from cxrnode.samples import free_ports
+from cxrnode.settings import Destination, Settings, load
+
+PATIENCE_S = 120.0
+
+
+@dataclass
+class RunningNode:
+    """`cxrnode up` and where to find it."""
+
+    config: Path
+    log: Path
+    settings: Settings
+    process: subprocess.Popen[bytes]
+
+    @property
+    def receiver(self) -> Destination:
+        """The node's SCP as a sender knows it."""
+        receiving = self.settings.receiving
+        return Destination(name="node", ae_title=self.settings.node.ae_title, host=receiving.host, port=receiving.port)
+
+    def push(self, *files: Path) -> None:
+        """Send files over one association; every one must be accepted."""
+        answers = []
+        send(files, self.receiver, "MODALITY", lambda _index, sent: answers.append(sent.status))
+        assert answers == [0] * len(files)
+
+    def cxrnode(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the command line against this node."""
+        command = [sys.executable, "-m", "cxrnode.cli", "--config", str(self.config), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    def status(self) -> dict[str, Any]:
+        """What `cxrnode status --json` says."""
+        told = self.cxrnode("status", "--json", "--limit", "1000")
+        assert told.stdout, told.stderr
+        status: dict[str, Any] = json.loads(told.stdout)
+        return status
+
+    def wait_until(self, true: Callable[[dict[str, Any]], bool], patience_s: float = PATIENCE_S) -> dict[str, Any]:
+        """Ask for the status until `true` of it; fails with the node's log when patience ends."""
+        give_up = time.monotonic() + patience_s
+        while not true(status := self.status()):
+            if time.monotonic() > give_up:
+                raise AssertionError(f"{status}\n{self.log.read_text()[-6000:]}")
+            time.sleep(0.3)
+        return status
+
+    def wait_until_finished(self, rounds: int) -> dict[str, Any]:
+        """Wait until this many rounds are finished."""
+        return self.wait_until(lambda s: sum(line["state"] == "finished" for line in s["rounds"]) >= rounds)
+
+    def children(self) -> dict[int, str]:
+        """The pids of every process below `up`, with their command lines."""
+        found: dict[int, str] = {}
+        parents = [self.process.pid]
+        while parents:
+            parent = parents.pop()
+            for task in Path(f"/proc/{parent}/task").glob("*/children"):
+                for pid in map(int, task.read_text().split()):
+                    found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+                    parents.append(pid)
+        return found
+
+    def redis_cli(self, *words: str) -> str:
+        """Speak to the embedded broker over its socket."""
+        import redis
+
+        client = redis.Redis(unix_socket_path=str(self.settings.node.run_dir / "broker.sock"))
+        return str(client.execute_command(*words))
+
+
+@contextmanager
+def running_node(folder: Path, *destinations: Destination, **settings: dict[str, object]) -> Iterator[RunningNode]:
+    """Start a node with these destinations; ended by pid, and the test fails if anything is left running."""
+    receiver_port, flower_port = free_ports(2)
+    tables: dict[str, dict[str, object]] = {
+        "node": {"state_dir": str(folder / "state")},
+        "receiving": {"port": receiver_port, "quiet_s": 1.0, "reserve_gb": 0.1},
+        "flower": {"port": flower_port, "enabled": False},
+    }
+    for name, table in settings.items():
+        tables.setdefault(name, {}).update(table)
+    config = folder / "node.toml"
+    config.write_text(_toml(tables, destinations))
+    log = folder / "node.log"
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        node = RunningNode(config, log, load(config), process)
+        children: dict[int, str] = {}
+        try:
+            _wait_for_echo(node)
+            yield node
+        finally:
+            children = node.children()
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+    left = {pid: command for pid, command in children.items() if Path(f"/proc/{pid}").exists()}
+    assert not left, f"left running: {left}"
+
+
+def saved(instance: Dataset, path: Path) -> Path:
+    """`instance` as a PS3.10 file."""
+    instance.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _wait_for_echo(node: RunningNode) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return echo(node.receiver, "MODALITY")
+        except PeerUnavailable:
+            if time.monotonic() > give_up or node.process.poll() is not None:
+                raise AssertionError(node.log.read_text()[-6000:]) from None
+            time.sleep(0.2)
+
+
+def _toml(tables: dict[str, dict[str, object]], destinations: tuple[Destination, ...]) -> str:
+    lines = []
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    for destination in destinations:
+        lines += ["[[destinations]]", *(f"{key} = {json.dumps(value)}" for key, value in destination.model_dump().items())]
+    return "\n".join(lines) + "\n"

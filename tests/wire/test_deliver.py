@@ -1,0 +1,145 @@
+"""Delivery on the wire: a status decides what is tried again, and the very bytes are sent."""
+
+import io
+from pathlib import Path
+
+import pydicom
+import pytest
+from pynetdicom import AE, evt
+
+from cxrnode.deliver import Answer, Sent, echo, judge, send
+from cxrnode.errors import PeerUnavailable
+from cxrnode.samples import free_ports
+from cxrnode.settings import Destination
+from tests.builders import DX_PRESENTATION, make_cxr
+from tests.fakes import FakePacs
+from tests.nodes import saved
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (0x0000, Answer.ACCEPTED),
+        (0x0107, Answer.ACCEPTED),
+        (0xB000, Answer.ACCEPTED),
+        (0xB007, Answer.ACCEPTED),
+        (None, Answer.LATER),
+        (0x0110, Answer.LATER),
+        (0xA700, Answer.LATER),
+        (0xA7FF, Answer.LATER),
+        (0xA900, Answer.REFUSED),
+        (0xC000, Answer.REFUSED),
+        (0x0122, Answer.REFUSED),
+        (0x0124, Answer.REFUSED),
+    ],
+)
+def test_each_status_asks_for_one_thing(status: int | None, answer: Answer) -> None:
+    assert judge(status) is answer
+
+
+def test_the_very_bytes_of_the_file_arrive(tmp_path: Path) -> None:
+    film = saved(make_cxr(), tmp_path / "film.dcm")
+    received = []
+
+    def on_c_store(event: evt.Event) -> int:
+        received.append(event.request.DataSet.getvalue())
+        return 0x0000
+
+    ae = AE("PEER")
+    ae.add_supported_context(DX_PRESENTATION, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_c_store)])
+    try:
+        peer = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=server.server_address[1])
+        send([film], peer, "CXRNODE", lambda _index, _sent: None)
+    finally:
+        ae.shutdown()
+
+    assert film.read_bytes().endswith(received[0])
+
+
+def test_a_pacs_that_knows_only_implicit_vr_gets_the_same_content(tmp_path: Path) -> None:
+    film = make_cxr()
+    answers: list[Sent] = []
+    received = []
+
+    def on_c_store(event: evt.Event) -> int:
+        received.append(event.dataset)
+        return 0x0000
+
+    ae = AE("OLD")
+    ae.add_supported_context(DX_PRESENTATION, "1.2.840.10008.1.2")
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_c_store)])
+    try:
+        old = Destination(name="old", ae_title="OLD", host="127.0.0.1", port=server.server_address[1])
+        send([saved(film, tmp_path / "film.dcm")], old, "CXRNODE", lambda _index, sent: answers.append(sent))
+    finally:
+        ae.shutdown()
+
+    assert [sent.answer for sent in answers] == [Answer.ACCEPTED]
+    assert received[0].PixelData == film.PixelData
+    assert received[0].PatientName == film.PatientName
+
+
+def test_a_class_that_the_pacs_does_not_take_is_refused_in_words(tmp_path: Path) -> None:
+    answers: list[Sent] = []
+    with FakePacs().listening() as pacs:
+        odd = make_cxr(SOPClassUID="1.2.840.10008.5.1.4.1.1.4")
+        odd.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+        ae = AE("NARROW")
+        ae.add_supported_context("1.2.840.10008.1.1")
+        server = ae.start_server(("127.0.0.1", 0), block=False)
+        narrow = Destination(name="narrow", ae_title="NARROW", host="127.0.0.1", port=server.server_address[1])
+        try:
+            with pytest.raises(PeerUnavailable, match="narrow"):
+                send([saved(odd, tmp_path / "odd.dcm")], narrow, "CXRNODE", lambda _i, sent: answers.append(sent))
+        finally:
+            ae.shutdown()
+        send([saved(odd, tmp_path / "odd.dcm")], pacs.destination(), "CXRNODE", lambda _i, sent: answers.append(sent))
+
+    assert [sent.answer for sent in answers] == [Answer.ACCEPTED]
+
+
+def test_a_pacs_that_drops_the_association_keeps_what_it_took(tmp_path: Path) -> None:
+    films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(3)]
+    answers: list[tuple[int, Sent]] = []
+    with (
+        FakePacs(drop_after=1).listening() as pacs,
+        pytest.raises(PeerUnavailable, match="fake"),
+    ):
+        send(films, pacs.destination(), "CXRNODE", lambda index, sent: answers.append((index, sent)))
+
+    assert [(index, sent.answer) for index, sent in answers][0] == (0, Answer.ACCEPTED)
+    assert all(sent.answer is Answer.LATER for _, sent in answers[1:])
+
+
+def test_nobody_there_is_said_with_name_and_address() -> None:
+    (port,) = free_ports(1)
+    nobody = Destination(name="pacs1", ae_title="PACS", host="127.0.0.1", port=port, timeout_s=1)
+
+    with pytest.raises(PeerUnavailable, match=rf"pacs1 \(PACS at 127.0.0.1:{port}\) cannot be reached"):
+        echo(nobody, "CXRNODE")
+
+
+def test_an_ae_title_that_is_not_known_there_is_said() -> None:
+    with FakePacs().listening() as pacs:
+        echo(pacs.destination(), "CXRNODE")
+    ae = AE("PICKY")
+    ae.require_called_aet = True
+    ae.add_supported_context("1.2.840.10008.1.1")
+    server = ae.start_server(("127.0.0.1", 0), block=False)
+    try:
+        wrong = Destination(name="pacs1", ae_title="WRONG", host="127.0.0.1", port=server.server_address[1])
+        with pytest.raises(PeerUnavailable, match="rejected the association"):
+            echo(wrong, "CXRNODE")
+    finally:
+        ae.shutdown()
+
+
+def test_a_file_read_back_is_what_was_sent(tmp_path: Path) -> None:
+    film = make_cxr()
+    with FakePacs().listening() as pacs:
+        send([saved(film, tmp_path / "film.dcm")], pacs.destination(), "CXRNODE", lambda _i, _s: None)
+    buffer = io.BytesIO()
+    pacs.stored[0].save_as(buffer, enforce_file_format=True)
+
+    assert pydicom.dcmread(io.BytesIO(buffer.getvalue())) == film
