@@ -1,0 +1,36 @@
+# Each target sets up what it needs first: minutes and gigabytes the first time, nothing after that.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint setup rooms constraints clean
+export PATH := $(PATH):/usr/sbin
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo:  ## run the node on real radiographs and show what comes back, in demo-out/ (ARGS="--input DIR" adds yours)
+	@.ci/setup demo
+	@.venv/bin/cxrnode demo $(ARGS)
+
+test:  ## run every test (ARGS="-k spool" runs some)
+	@.ci/setup test
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint:  ## ruff, its formatter, and mypy
+	@.ci/setup lint
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+setup:  ## only set up, for the tests and all else
+	@.ci/setup test
+
+rooms:  ## write the list of rooms into README.md, from the first lines of the modules
+	@.ci/setup lint
+	@.venv/bin/python -m tests.house.rooms
+
+constraints:  ## write constraints.txt, from what is installed in .venv
+	@.venv/bin/python -m tests.house.pins > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove what was made, but not .venv/ (gigabytes) and var/ (the node's state)
+	rm -rf demo-out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +
