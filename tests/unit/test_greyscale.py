@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread, uid
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from cxrnode.errors import Refused
 from cxrnode.pixels import read_radiograph
@@ -198,6 +200,16 @@ def test_a_window_that_is_no_number_is_refused(written: bytes) -> None:
 
     with pytest.raises(Refused, match=r"WindowWidth \(0028,1051\)"):
         read_radiograph(dcmread(io.BytesIO(bad)))
+
+
+def test_a_lut_sequence_that_cannot_be_parsed_is_refused_not_passed_over() -> None:
+    instance = make_cxr(RAMP)
+    instance[0x00283010] = RawDataElement(
+        Tag(0x00283010), "SQ", 2, b"\0\0", 0, is_implicit_VR=False, is_little_endian=True
+    )
+
+    with pytest.raises(Refused, match=r"VOILUTSequence \(0028,3010\) is unreadable"):
+        read_radiograph(instance)
 
 
 def test_a_blank_image_is_refused_even_with_a_padded_frame() -> None:
