@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException
 from pydicom.tag import Tag
+from pydicom.valuerep import PersonName
 
 from cxrnode.errors import Refused
 
@@ -47,7 +48,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
             value = dataset.get(keyword)
             if value is None or isinstance(value, bytes | Dataset):
                 return ()
-            values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+            values = [value] if isinstance(value, str | PersonName) or not hasattr(value, "__iter__") else list(value)
             return tuple(text for text in (str(one).strip(" \0") for one in values) if text)
         except ODD:
             return ()

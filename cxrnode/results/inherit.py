@@ -16,7 +16,7 @@ IDENTITY = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "Referring
 TYPE_2 = ("StudyDate", "StudyTime", "PatientBirthDate", "PatientSex")
 """Type 2; a value that its VR forbids becomes an empty one."""
 OPTIONAL = (
-    "IssuerOfPatientID", "TypeOfPatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthTime", "EthnicGroup",
+    "IssuerOfPatientID", "TypeOfPatientID", "OtherPatientNames", "PatientBirthTime", "EthnicGroup",
     "PatientIdentityRemoved", "DeidentificationMethod", "PatientAge", "PatientSize", "PatientWeight", "AdmissionID",
     "StudyDescription", "PhysiciansOfRecord",
 )  # fmt: skip
@@ -35,6 +35,13 @@ def inherit(result: Dataset, source: Dataset) -> None:
             setattr(result, keyword, None)
         if element is not None and _wanted(source, keyword):
             result[element.tag] = element
+
+
+def copy_sound(result: Dataset, source: Dataset, keyword: str) -> None:
+    """Copy one attribute that has a value, and one that its VR allows; else leave the result as it is."""
+    element = as_written(source, keyword)
+    if element is not None and text(source, keyword) and _sound(source, keyword):
+        result[element.tag] = element
 
 
 def as_written(source: Dataset, keyword: str) -> DataElement | RawDataElement | None:

@@ -11,7 +11,7 @@ INTENDED_USE = "Not a medical device. Not for primary diagnosis; a physician mus
 OUTCOMES = {
     Outcome.POSITIVE: "POSITIVE",
     Outcome.NEGATIVE: "NEGATIVE",
-    Outcome.REFUSED: "NOT READ",
+    Outcome.REFUSED: "REFUSED",
     Outcome.FAILED: "FAILED",
     Outcome.NOT_APPLICABLE: "NOT APPLICABLE",
 }
@@ -23,8 +23,8 @@ def plain(text: str, length: int | None = None) -> str:
 
 
 def figures(probability: float, operating_point: float) -> tuple[str, str]:
-    """Both numbers with as few decimals, three or more, as show which is the greater; never rounded to certainty."""
-    for decimals in range(3, 17):
+    """Both numbers with as few decimals, three to nine, as show which is greater; never rounded to certainty."""
+    for decimals in range(3, 10):
         texts = (_decimals(probability, decimals), _decimals(operating_point, decimals))
         if texts[0] != texts[1] or probability == operating_point:
             break
@@ -43,7 +43,7 @@ def _decimals(probability: float, decimals: int) -> str:
 def prevalence_sentence(algorithm: Algorithm) -> str:
     """What the probability is worth elsewhere: it holds at the prevalence of the training images only."""
     return (
-        f"The probability holds where {algorithm.prevalence:.1%} of the images show pneumonia, as in the training data; "
+        f"The probability holds where {algorithm.prevalence:.1%} of the images show pneumonia, as in training; "
         "where pneumonia is rarer, the true probability is lower."
     )
 
