@@ -33,7 +33,11 @@ class Child:
 
     def start(self) -> None:
         """Start it; if this supervisor is killed, the kernel ends it as well (prctl(2), Linux)."""
-        self.process = subprocess.Popen(self.command, preexec_fn=_end_with_parent)  # noqa: PLW1509  no threads here
+        self.process = subprocess.Popen(  # a session of its own: Ctrl-C reaches the supervisor alone
+            self.command,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  no threads here
+        )
         self.started = time.monotonic()
         LOG.info("started", child=self.name, pid=self.process.pid)
 

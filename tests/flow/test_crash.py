@@ -30,6 +30,25 @@ def test_a_worker_killed_in_mid_study_and_a_flushed_broker_cost_only_the_lease(t
     assert len(pacs.stored) == len({stored.SOPInstanceUID for stored in pacs.stored}) == 61
 
 
+def test_a_study_that_overruns_every_time_is_stopped_given_up_and_takes_nobody_with_it(tmp_path: Path) -> None:
+    film = make_cxr()
+    copies = [remade(film, SOPInstanceUID=generate_uid(), InstanceNumber=number) for number in range(1, 301)]
+    files = [saved(copy, tmp_path / f"{number}.dcm") for number, copy in enumerate(copies)]
+    short = {"time_limit_s": 5, "lease_s": 6, "max_attempts": 2}
+    with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination(), queue=short) as node:
+        node.push(*files)
+        status = node.wait_until_finished(1)
+        (given_up,) = status["rounds"]
+        assert given_up["outcome"] == "failed"
+        assert "begun 2 times and stopped its worker" in given_up["reasons"][0]
+        node.push(saved(make_cxr(), tmp_path / "next.dcm"))
+        status = node.wait_until_finished(2)
+
+    assert status["balanced"]
+    assert status["rounds"][0]["deliveries"] == {"fake": "2 accepted"}
+    assert len(pacs.stored) == 2
+
+
 def test_a_broker_that_dies_refuses_no_image_and_the_study_is_finished(tmp_path: Path) -> None:
     with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination(), queue={"resubmit_s": 2}) as node:
         (broker,) = [pid for pid, command in node.children().items() if "broker.sock" in command]

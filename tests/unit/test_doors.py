@@ -1,0 +1,86 @@
+"""The doors: what the commands print and answer, as a user calls them."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.builders import make_cxr
+from tests.fakes import FakePacs
+from tests.nodes import saved
+
+
+def cxrnode(folder: Path, *arguments: str, settings: str = "") -> subprocess.CompletedProcess[str]:
+    config = folder / "node.toml"
+    config.write_text(f'[node]\nstate_dir = "{folder / "state"}"\n{settings}')
+    command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_three_mistakes_in_the_settings_are_one_message_and_exit_status_2(tmp_path: Path) -> None:
+    told = cxrnode(tmp_path, "check", settings='[receiving]\nport = "eleven"\nquiet_s = -1\n[flowre]\nport = 1\n')
+
+    assert told.returncode == 2
+    assert "3 faults" in told.stderr
+    for fault in ("receiving.port = 'eleven'", "receiving.quiet_s = -1", "flowre"):
+        assert fault in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_status_of_a_node_that_received_nothing_balances(tmp_path: Path) -> None:
+    told = cxrnode(tmp_path, "status", "--json")
+
+    assert told.returncode == 0
+    assert json.loads(told.stdout) == {"received": 0, "balanced": True, "instances": [], "rounds": []}
+
+
+def test_check_names_what_is_wrong_and_what_is_well(tmp_path: Path) -> None:
+    with FakePacs().listening() as pacs, socket.create_server(("127.0.0.1", 0)) as taken:
+        destinations = "".join(
+            f'[[destinations]]\nname = "{name}"\nae_title = "FAKEPACS"\nhost = "127.0.0.1"\nport = {port}\ntimeout_s = 2\n'
+            for name, port in (("there", pacs.port), ("nobody", 1))
+        )
+        port = taken.getsockname()[1]
+        told = cxrnode(tmp_path, "check", "--json", settings=f"[receiving]\nport = {port}\n{destinations}")
+
+    assert told.returncode == 1
+    found = {line["what"]: line for line in json.loads(told.stdout)}
+    wrong = {what for what, line in found.items() if not line["well"]}
+    assert wrong == {"receiver", "destination nobody"}
+    assert "cannot be reached" in found["destination nobody"]["told"]
+
+
+def test_analyse_prints_a_line_an_instance_and_writes_what_a_person_can_look_at(tmp_path: Path) -> None:
+    film, foot = make_cxr(), make_cxr(BodyPartExamined="FOOT", StudyDescription="Foot")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    saved(film, folder / "a.dcm")
+    saved(foot, folder / "b.dcm")
+    (folder / "c.txt").write_text("not DICOM at all")
+
+    told = cxrnode(tmp_path, "analyse", str(folder), "--out", str(tmp_path / "out"), "--json")
+
+    assert told.returncode == 1, "one file failed"
+    chest, tibia, text = (json.loads(line) for line in told.stdout.splitlines())
+    keys = ["file", "sop_instance_uid", "outcome", "reason", "probability", "operating_point", "model", "objects"]
+    assert list(chest) == keys
+    assert chest["outcome"] in {"positive", "negative"}
+    assert 0 <= chest["probability"] <= 1
+    assert chest["sop_instance_uid"] == film.SOPInstanceUID
+    assert [Path(name).name for name in chest["objects"]] == ["report.dcm", "overlay-1.dcm"]
+    for name in chest["objects"]:
+        assert Path(name).with_suffix(".html" if "report" in name else ".png").exists()
+    assert (tibia["outcome"], tibia["objects"]) == ("not_applicable", [])
+    assert (text["outcome"], text["probability"]) == ("failed", None)
+    assert "cannot be parsed as DICOM" in text["reason"]
+
+
+def test_an_unknown_model_is_named_with_those_that_exist(tmp_path: Path) -> None:
+    film = saved(make_cxr(), tmp_path / "film.dcm")
+
+    told = cxrnode(tmp_path, "analyse", str(film), settings='[model]\nname = "nothing-like-it"\n')
+
+    assert told.returncode == 2
+    assert "nothing-like-it" in told.stderr
+    assert "pneumonia-efficientnet-lite0" in told.stderr

@@ -1,0 +1,122 @@
+"""A reader answers for each radiograph alone, whoever else is in the batch and whoever else asks."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from cxrnode.errors import ModelMismatch
+from cxrnode.finding import Finding
+from models.calibrate import probability
+from models.preprocess import to_tensor
+from models.reader import BATCH, Reader, load
+from tests.zoo import untrained, write_folder
+
+Radiograph = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("zoo") / "toy")
+
+
+@pytest.fixture(scope="module")
+def reader(folder: Path) -> Reader:
+    return load(folder, device="cpu", threads=1)
+
+
+def radiographs(count: int) -> list[Radiograph]:
+    """Smooth blots of several sizes and shapes."""
+    generator = np.random.default_rng(7)
+    blots = []
+    for number in range(count):
+        small = Image.fromarray(generator.random((6, 6), dtype=np.float32))
+        size = (120 + 10 * (number % 3), 150)
+        blots.append(np.clip(np.asarray(small.resize(size, Image.Resampling.BILINEAR)), 0, 1))
+    return blots
+
+
+def same(one: Finding, other: Finding) -> bool:
+    return (
+        abs(one.probability - other.probability) < 1e-6
+        and float(np.abs(one.heatmap.values - other.heatmap.values).max()) < 1e-4
+        and abs(one.heatmap.peak - other.heatmap.peak) < 1e-4
+    )
+
+
+def test_a_finding_is_what_the_bare_network_says(reader: Reader) -> None:
+    (radiograph,) = radiographs(1)
+    (finding,) = reader.read([radiograph])
+    with torch.inference_mode():
+        logit = float(untrained()(to_tensor(radiograph, reader.card.input)[None]))
+    assert finding.logit == pytest.approx(logit, abs=1e-5)
+    assert finding.probability == pytest.approx(probability(logit, reader.card.calibration.temperature), abs=1e-6)
+
+
+def test_batch_mates_change_nothing(reader: Reader) -> None:
+    films = radiographs(5)
+    together = reader.read(films)
+    alone = [reader.read([film])[0] for film in films]
+    assert len({round(finding.probability, 3) for finding in alone}) > 1, "all alike proves nothing"
+    assert all(same(one, other) for one, other in zip(together, alone, strict=True))
+
+
+def test_batch_mates_change_nothing_on_real_films(shared_data: Path, reader: Reader) -> None:
+    paths = sorted((shared_data / "kermany" / "native320").rglob("*.jpeg"))[:1500:300]
+    films = [np.asarray(Image.open(path).convert("L"), dtype=np.float32) / np.float32(255) for path in paths]
+    together = reader.read(films)
+    assert len(together) == 5
+    assert all(same(one, reader.read([film])[0]) for one, film in zip(together, films, strict=True))
+
+
+def test_more_than_a_batch_keeps_its_order(reader: Reader) -> None:
+    films = radiographs(BATCH + 2)
+    findings = reader.read(films)
+    assert len(findings) == BATCH + 2
+    assert same(findings[-1], reader.read([films[-1]])[0])
+    assert reader.read([]) == []
+
+
+def test_threads_that_share_a_reader_get_the_maps_they_would_get_alone(reader: Reader) -> None:
+    films = radiographs(12)
+    alone = [reader.read([film])[0] for film in films]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        shared = list(pool.map(lambda film: reader.read([film])[0], films))
+    assert all(same(one, other) for one, other in zip(alone, shared, strict=True))
+
+
+def test_a_process_that_did_not_load_the_model_may_not_use_it(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(RuntimeError, match="each process"):
+        reader.warm()
+
+
+def test_reading_leaves_no_graph_behind(reader: Reader) -> None:
+    reader.warm()
+    assert reader._explainer._cam.outputs is None
+
+
+def test_weights_of_another_architecture_do_not_load(tmp_path: Path) -> None:
+    write_folder(tmp_path, architecture="efficientnet_lite0")
+    with pytest.raises(ModelMismatch, match="does not fit the architecture efficientnet_lite0"):
+        load(tmp_path, device="cpu")
+
+
+def test_weights_that_lack_a_tensor_do_not_load(tmp_path: Path) -> None:
+    network = untrained()
+    network.classifier = nn.Identity()
+    write_folder(tmp_path, network)
+    with pytest.raises(ModelMismatch, match=r"classifier\.1\.weight"):
+        load(tmp_path, device="cpu")
+
+
+def test_a_device_that_is_not_there_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelMismatch, match="no CUDA device"):
+        load(folder, device="cuda")
+    assert load(folder, device="auto").device.type == "cpu"

@@ -1,0 +1,61 @@
+"""Figures agree with scikit-learn's, and their intervals know that films of one patient go together."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from models.training import measure as room
+from models.training.measure import figures, measure, youden_point
+
+GENERATOR = np.random.default_rng(0)
+LABELS = GENERATOR.integers(2, size=300)
+PROBABILITIES = 1 / (1 + np.exp(-(2.0 * LABELS - 1 + GENERATOR.normal(size=300))))
+PATIENTS = [str(number // 3) for number in range(300)]
+
+
+def test_figures_agree_with_a_second_reader() -> None:
+    found, answers = figures(PROBABILITIES, LABELS, 0.6), (PROBABILITIES >= 0.6).astype(int)
+    assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(LABELS, PROBABILITIES))
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(LABELS, answers))
+    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(LABELS, answers))
+    assert found["sensitivity"] == pytest.approx(metrics.recall_score(LABELS, answers))
+    assert found["specificity"] == pytest.approx(metrics.recall_score(LABELS, answers, pos_label=0))
+    assert found["f1"] == pytest.approx(metrics.f1_score(LABELS, answers))
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(LABELS, PROBABILITIES))
+
+
+def test_the_calibration_error_of_a_known_case() -> None:
+    """Two bins of half the films each, 0.1 and 0.3 away from what comes true."""
+    probabilities = np.repeat([0.1, 0.9], 10)
+    labels = np.array([0] * 10 + [1] * 6 + [0] * 4)
+    assert figures(probabilities, labels, 0.5)["ece"] == pytest.approx((0.1 + 0.3) / 2, abs=1e-6)
+
+
+def test_intervals_hold_the_value_and_come_out_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "RESAMPLES", 100)
+    first = measure(PROBABILITIES, LABELS, PATIENTS, 0.5)
+    assert all(figure.ci_low <= figure.value <= figure.ci_high for figure in first if figure.metric != "ece")
+    assert measure(PROBABILITIES, LABELS, PATIENTS, 0.5) == first
+
+
+def test_films_of_one_patient_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every film copied ten times within its patient: no new knowledge, so no narrower interval."""
+    monkeypatch.setattr(room, "RESAMPLES", 100)
+    alone = measure(PROBABILITIES[:60], LABELS[:60], [str(number) for number in range(60)], 0.5)
+    copied = measure(
+        np.repeat(PROBABILITIES[:60], 10), np.repeat(LABELS[:60], 10), [str(n // 10) for n in range(600)], 0.5
+    )
+    for one, other in zip(alone, copied, strict=True):
+        assert (other.value, other.ci_low, other.ci_high) == pytest.approx(
+            (one.value, one.ci_low, one.ci_high), abs=1e-6
+        )
+
+
+def test_the_operating_point_has_the_largest_youden_index() -> None:
+    point = youden_point(PROBABILITIES, LABELS)
+    chosen = figures(PROBABILITIES, LABELS, point)["balanced_accuracy"]
+    assert chosen == max(figures(PROBABILITIES, LABELS, float(other))["balanced_accuracy"] for other in PROBABILITIES)
+
+
+def test_the_operating_point_lies_between_classes_that_do_not_overlap() -> None:
+    assert youden_point(np.array([0.1, 0.2, 0.7, 0.9]), np.array([0, 0, 1, 1])) == pytest.approx(0.45)
