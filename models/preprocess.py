@@ -21,7 +21,7 @@ def squash(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
     """
     if radiograph.ndim != 2 or radiograph.dtype != np.float32:
         raise ValueError(f"radiograph is {radiograph.dtype} {radiograph.shape}, wanted float32 of two dimensions")
-    image = torch.from_numpy(np.ascontiguousarray(radiograph))[None]  # (1, rows, cols)
+    image = torch.from_numpy(radiograph.copy())[None]  # (1, rows, cols); the caller's may be read-only
     size = (wanted.rows, wanted.columns)
     if radiograph.shape == size:
         return image

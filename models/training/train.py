@@ -18,7 +18,7 @@ from models.training.measure import measure
 from models.training.recipe import Made, Recipe, read_recipe
 from models.training.start import STARTS, begin
 from models.training.trained import Trained, calibrated
-from models.training.write import refuse_existing, write_model
+from models.training.write import write_model
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 
@@ -38,7 +38,7 @@ def train(
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError."""
     recipe = read_recipe(recipe_path)
     folder = out_dir / recipe.name
-    refuse_existing(folder)
+    _refuse_existing(folder)
     films = read_films(data_dir, recipe.data)
     _check(films, recipe, tell)
 
@@ -57,6 +57,11 @@ def train(
     write_model(folder, trained, _completed(recipe, films, best, place, now), films, tuple(measured))
     tell(f"written: {folder}")
     return folder
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
 
 
 def _check(films: DataSet, recipe: Recipe, tell: Tell) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import tomli_w
 from safetensors.torch import save
 
-from cxrnode.errors import TrainingError
 from models.card import Data, GradCam, Measured, ModelCard, Weights, load_card
 from models.strict import Table
 from models.training.dataset import DataSet
@@ -17,17 +16,10 @@ from models.training.trained import Trained
 WEIGHTS_FILE = "weights.safetensors"
 
 
-def refuse_existing(folder: Path) -> None:
-    """Raises TrainingError when `folder` is there: no model is overwritten."""
-    if folder.exists():
-        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
-
-
 def write_model(
     folder: Path, trained: Trained, recipe: Recipe, films: DataSet, measured: tuple[Measured, ...]
 ) -> ModelCard:
-    """Write `folder` and read it back; raises TrainingError when it is there already."""
-    refuse_existing(folder)
+    """Write `folder`, which must not be there, and read it back."""
     weights = save({name: value.cpu().contiguous() for name, value in trained.network.state_dict().items()})
     card = _card(trained, recipe, films, measured, hashlib.sha256(weights).hexdigest())
     folder.parent.mkdir(parents=True, exist_ok=True)
