@@ -174,6 +174,12 @@ def test_raw_pixels_whose_twin_is_not_read_are_refused(other: dict[str, Any]) ->
     assert verdict_on(raw(), film(**other)).outcome is Outcome.REFUSED
 
 
+def test_two_images_that_both_tell_no_moment_are_no_twins() -> None:
+    timeless: dict[str, Any] = {"AcquisitionTime": None, "AcquisitionDate": None}
+
+    assert verdict_on(raw(**timeless), film(**timeless)).outcome is Outcome.REFUSED
+
+
 def test_no_sentence_tells_who_the_patient_is() -> None:
     telling = {"PatientName": "Geheim^Anna", "PatientID": "PID-4711", "AccessionNumber": "ACC-4712"}
     films = [film(**telling, **attributes) for attributes, _ in NOT_APPLICABLE.values()]
