@@ -122,7 +122,10 @@ class Pen:
         self.drawing = ImageDraw.Draw(canvas)
 
     def text(self, at: Point, words: str, size: int, colour: Colour, *, bold: bool = False) -> None:
-        """Write `words` from `at`, a point at their left end and half their height."""
+        """Write `words` from `at`, a point at their left end and half their height; smaller when they would not fit."""
+        room = NOMINAL - MARGIN / 2 - at[0]
+        while self.length(words, size, bold=bold) > room and size > 1:
+            size -= 1
         at = (at[0] * self.scale, at[1] * self.scale)
         self.drawing.text(at, words, fill=colour, font=font(round(size * self.scale), bold=bold), anchor="lm")
 

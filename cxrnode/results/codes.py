@@ -3,6 +3,8 @@
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
+from cxrnode.finding import Outcome
+
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 LUNG = Code("39607008", "SCT", "Lung")
 PRESENT = Code("52101004", "SCT", "Present")
@@ -26,6 +28,14 @@ IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+
+EVALUATIONS = {
+    Outcome.POSITIVE: PRESENT,
+    Outcome.NEGATIVE: ABSENT,
+    Outcome.REFUSED: NOT_ATTEMPTED,
+    Outcome.FAILED: FAILED,
+}
+"""What a report says of pneumonia for each outcome; a not applicable image is not asked the question."""
 
 
 def coded(code: Code) -> Dataset:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 
 from pydicom import Dataset
+from pydicom.charset import convert_encodings
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
@@ -27,7 +28,8 @@ SEXES = ("M", "F", "O")
 def inherit(result: Dataset, source: Dataset) -> None:
     """Give `result` the source's patient, study and character set (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2).
 
-    A value that nobody has read yet is copied as its bytes, so that not even a name no decoder understands changes.
+    A value that nobody has read yet is copied as its bytes, so that not even a name no decoder understands changes;
+    one that was read is written again in the same character set. The result must be written in Explicit VR LE.
     """
     for keyword in ("SpecificCharacterSet", *IDENTITY, *TYPE_2, *OPTIONAL, *SEQUENCES):
         element = as_written(source, keyword)
@@ -35,6 +37,9 @@ def inherit(result: Dataset, source: Dataset) -> None:
             setattr(result, keyword, None)
         if element is not None and _wanted(source, keyword):
             result[element.tag] = element
+    # Else pydicom would decode what was copied as bytes and encode it anew when it writes.
+    encodings = convert_encodings(result.get("SpecificCharacterSet"))
+    result.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding=encodings)
 
 
 def copy_sound(result: Dataset, source: Dataset, keyword: str) -> None:

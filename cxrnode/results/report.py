@@ -23,7 +23,7 @@ from highdicom.sr import (
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
-from cxrnode.finding import Algorithm, Finding, Outcome, Reading
+from cxrnode.finding import Algorithm, Finding, Reading
 from cxrnode.header import items, text
 from cxrnode.results import codes
 from cxrnode.results.context import ResultContext
@@ -41,14 +41,6 @@ from cxrnode.results.words import (
 )
 from cxrnode.uids import Role
 
-EVALUATIONS = {
-    Outcome.POSITIVE: codes.PRESENT,
-    Outcome.NEGATIVE: codes.ABSENT,
-    Outcome.REFUSED: codes.NOT_ATTEMPTED,
-    Outcome.FAILED: codes.FAILED,
-}
-"""What the report says of pneumonia for each outcome; a not applicable image is not asked the question."""
-
 CODE_KEYWORDS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 NUMBERS = {"series": "SeriesNumber", "instance": "InstanceNumber"}
 
@@ -61,7 +53,7 @@ def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], contex
     procedure that the creator is aware of, and a reader can see from it that the image was there and left aside.
     Patient and study are the first source's. Raises ValueError when no reading has anything to report.
     """
-    told = [pair for pair in zip(sources, readings, strict=True) if pair[1].outcome in EVALUATIONS]
+    told = [pair for pair in zip(sources, readings, strict=True) if pair[1].outcome in codes.EVALUATIONS]
     if not told:
         raise ValueError("no reading to report: every image is not applicable")
 
@@ -121,7 +113,7 @@ def _group(
         finding_sites=[FindingSite(codes.LUNG)],
         algorithm_id=_algorithm(context.algorithm),
         measurements=None if reading.finding is None else _measurements(reading.finding),
-        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, EVALUATIONS[reading.outcome])],
+        qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.EVALUATIONS[reading.outcome])],
         source_images=[_source_image(source)] if referable(source) else None,
     )
     sentences = (outcome_sentence(reading, context.algorithm), *reading.warnings)

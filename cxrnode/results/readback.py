@@ -1,0 +1,112 @@
+"""A report read back: its content tree in words, and what it says of each image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from cxrnode.finding import Outcome
+from cxrnode.header import items, text
+from cxrnode.results import codes
+
+OUTCOMES = {code: outcome for outcome, code in codes.EVALUATIONS.items()}
+TEXT_VALUES = ("TextValue", "UID", "DateTime", "Date", "Time", "PersonName")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One content item of a report: its relationship to its parent, value type, concept name and value in words."""
+
+    relationship: str
+    value_type: str
+    name: str
+    value: str
+    children: tuple["Item", ...]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What a report says of one image; `probability` is the very number that was written."""
+
+    name: str
+    outcome: Outcome | None
+    probability: float | None
+    comments: tuple[str, ...]
+
+
+def image_results(dataset: Dataset) -> list[ImageResult]:
+    """What a report says of each image, in its order."""
+    return [_image_result(group) for group in _groups(dataset)]
+
+
+def content_item(dataset: Dataset) -> Item:
+    """A content item and all below it, in words."""
+    return Item(
+        relationship=text(dataset, "RelationshipType").lower(),
+        value_type=text(dataset, "ValueType"),
+        name=_meaning(dataset, "ConceptNameCodeSequence"),
+        value=_value(dataset),
+        children=tuple(content_item(child) for child in items(dataset, "ContentSequence")),
+    )
+
+
+def _value(item: Dataset) -> str:
+    match text(item, "ValueType"):
+        case "CODE":
+            return _meaning(item, "ConceptCodeSequence")
+        case "NUM":
+            return ", ".join(_quantity(value) for value in items(item, "MeasuredValueSequence"))
+        case "IMAGE" | "COMPOSITE":
+            return ", ".join(text(one, "ReferencedSOPInstanceUID") for one in items(item, "ReferencedSOPSequence"))
+        case _:
+            return next((text(item, keyword) for keyword in TEXT_VALUES if text(item, keyword)), "")
+
+
+def _number(value: Dataset) -> float:
+    return float(value.get("FloatingPointValue", value.NumericValue))
+
+
+def _quantity(value: Dataset) -> str:
+    unit = _code(value, "MeasurementUnitsCodeSequence")
+    return f"{_number(value)!r}" if unit == codes.NO_UNITS else f"{_number(value)!r} {unit.value}"
+
+
+def _meaning(item: Dataset, keyword: str) -> str:
+    return str(_code(item, keyword).meaning)
+
+
+def _code(item: Dataset, keyword: str) -> Code:
+    found = next(iter(items(item, keyword)), Dataset())
+    return Code(*(text(found, part) for part in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
+
+
+def _groups(item: Dataset) -> Iterator[Dataset]:
+    for child in items(item, "ContentSequence"):
+        if _code(child, "ConceptNameCodeSequence") == codes.MEASUREMENT_GROUP:
+            yield child
+        else:
+            yield from _groups(child)
+
+
+def _image_result(group: Dataset) -> ImageResult:
+    name, outcome, probability, comments = "", None, None, []
+    for item in items(group, "ContentSequence"):
+        concept = _code(item, "ConceptNameCodeSequence")
+        if concept == codes.TRACKING_IDENTIFIER:
+            name = text(item, "TextValue")
+        elif concept == codes.PNEUMONIA:
+            outcome = OUTCOMES.get(_code(item, "ConceptCodeSequence"))
+        elif concept == codes.PROBABILITY:
+            probability = _number(item.MeasuredValueSequence[0])
+        elif concept == codes.COMMENT:
+            comments.append(text(item, "TextValue"))
+    return ImageResult(name, outcome, probability, tuple(comments))
+
+
+def named(item: Item, name: str) -> Iterator[Item]:
+    """The item itself and all below it that have this concept name."""
+    if item.name == name:
+        yield item
+    for child in item.children:
+        yield from named(child, name)

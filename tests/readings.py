@@ -1,0 +1,71 @@
+"""Readings and contexts for the tests of the results: made-up figures and a map with its peak off the middle."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileDataset
+
+from cxrnode.finding import Finding, Heatmap, Outcome, Reading
+from cxrnode.results.context import ResultContext
+from cxrnode.results.encode import encode
+from cxrnode.study import Predecessor
+from cxrnode.uids import RoundIdentity
+from tests.fakes import ALGORITHM
+
+STARTED_AT = datetime(2026, 1, 2, 23, 20, 30, 123456, tzinfo=UTC)
+PREDECESSOR = Predecessor("1.2.3", "1.2.3.4", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.3.4.5")
+PROBABILITY = 0.8734567890123457
+
+
+def context_for(
+    source: Dataset, *, round_number: int = 1, started_at: datetime = STARTED_AT, predecessor: Predecessor | None = None
+) -> ResultContext:
+    """The context of one round of the source's study."""
+    identity = RoundIdentity(
+        node="cxrnode",
+        study_instance_uid=str(source.StudyInstanceUID),
+        round_number=round_number,
+        sources=("00" * 32,),
+        card=ALGORITHM.digest,
+        software="0.1.0",
+        settings="11" * 32,
+        started_at=started_at.isoformat(),
+    )
+    return ResultContext(identity, ALGORITHM, started_at, "0.1.0", "cxrnode", 1280, predecessor)
+
+
+def heatmap(peak: float = 3.25) -> Heatmap:
+    """A 7 by 7 map, as a network's last layer has, with one bump in the picture's lower left."""
+    y, x = np.mgrid[0:7, 0:7]
+    values = np.exp(-((y - 4) ** 2 + (x - 1.5) ** 2) / 2).astype(np.float32)
+    return Heatmap(values / values.max() if peak else values * 0, peak, "Grad-CAM")
+
+
+def analysed(
+    source: Dataset, probability: float = PROBABILITY, warnings: tuple[str, ...] = (), peak: float = 3.25
+) -> Reading:
+    """What a model said of the source."""
+    finding = Finding(logit=1.5, probability=probability, heatmap=heatmap(peak))
+    return Reading(str(source.SOPInstanceUID), ALGORITHM.judge(probability), finding=finding, warnings=warnings)
+
+
+def unread(
+    source: Dataset, outcome: Outcome, reason: str = "ViewPosition (0018,5101) is LL; wanted PA or AP"
+) -> Reading:
+    """Why no model looked at the source."""
+    return Reading(str(source.SOPInstanceUID), outcome, reason)
+
+
+def radiograph_of(rows: int = 300, columns: int = 280) -> NDArray[np.float32]:
+    """A smooth made-up radiograph in [0, 1]."""
+    y, x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
+    return (0.5 + 0.3 * np.sin(7 * x) * np.cos(5 * y)).astype(np.float32)
+
+
+def written(result: Dataset, path: Path) -> FileDataset:
+    """The result after a trip through a file."""
+    path.write_bytes(encode(result))
+    return dcmread(path)

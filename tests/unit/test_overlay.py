@@ -1,0 +1,182 @@
+"""The overlay: heat no further than the probability, greys untouched elsewhere, words outside the picture."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
+
+from cxrnode.finding import Outcome, Reading
+from cxrnode.results.banner import MARGIN, NOMINAL, PAPER, banner_for
+from cxrnode.results.encode import encode
+from cxrnode.results.heat import FLOOR, contour, opacity, paint
+from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
+from tests.builders import make_cxr
+from tests.fakes import ALGORITHM
+from tests.readings import analysed, context_for, heatmap, radiograph_of, unread, written
+
+SOURCE = make_cxr(InstanceNumber=7)
+
+
+def drawn(reading: Reading, shape: tuple[int, int] = (300, 280), side: int = 1280) -> tuple[NDArray[np.uint8], Frame]:
+    picture = draw(radiograph_of(*shape), reading, ALGORITHM, side)
+    return picture, frame_for(shape, banner_for(reading, ALGORITHM), side)
+
+
+def inside(picture: NDArray[np.uint8], frame: Frame) -> NDArray[np.int16]:
+    rows, columns = slice(frame.top, frame.top + frame.rows), slice(frame.left, frame.left + frame.columns)
+    return picture[rows, columns].astype(np.int16)
+
+
+def colourfulness(picture: NDArray[np.int16]) -> NDArray[np.int16]:
+    return np.ptp(picture, axis=-1)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 0.4999999])
+def test_under_the_operating_point_the_picture_is_grey_all_over(probability: float) -> None:
+    picture, frame = drawn(analysed(SOURCE, probability))
+
+    assert not colourfulness(inside(picture, frame)).any()
+
+
+def test_heat_grows_with_the_probability() -> None:
+    pictures = [inside(*drawn(analysed(SOURCE, probability))) for probability in (0.5, 0.7, 0.9, 1.0)]
+
+    heat = [float(colourfulness(picture).mean()) for picture in pictures]
+    assert heat == sorted(heat)
+    assert 0 < heat[0] < heat[-1] / 1.5
+
+
+def test_outside_the_map_every_grey_is_the_radiograph_s_own() -> None:
+    positive, frame = drawn(analysed(SOURCE, 0.95))
+    negative, other = drawn(analysed(SOURCE, 0.05))
+    assert frame == other
+
+    outside = heatmap().resized(frame.rows, frame.columns) < FLOOR / 2
+    assert 0.3 < outside.mean() < 0.95
+    assert np.array_equal(inside(positive, frame)[outside], inside(negative, frame)[outside])
+    assert (inside(positive, frame)[~outside] != inside(negative, frame)[~outside]).any()
+
+
+def test_an_empty_map_draws_nothing() -> None:
+    picture, frame = drawn(analysed(SOURCE, 0.95, peak=0.0))
+
+    assert not colourfulness(inside(picture, frame)).any()
+
+
+def test_the_contour_stands_at_half_of_the_maximum() -> None:
+    values = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (20, 1))
+
+    assert np.flatnonzero(contour(values, 0.5, 1.0)[10] > 0.4).tolist() == [50]
+
+
+@pytest.mark.parametrize("point", [0.0, 0.42, 1.0])
+def test_opacity_is_least_at_the_operating_point_and_most_at_certainty(point: float) -> None:
+    assert opacity(1.0, point) == max(opacity(p, point) for p in np.linspace(0, 1, 50))
+    assert opacity(point, point) > 0
+    assert point == 0.0 or opacity(point - 1e-9, point) == 0.0
+
+
+def test_no_strength_means_the_greys_themselves() -> None:
+    greys = (radiograph_of(40, 50) * 255).astype(np.uint8)
+
+    assert np.array_equal(paint(greys, heatmap().resized(40, 50), 0.0), np.stack([greys] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("shape", [(2048, 2500), (2500, 2048), (3000, 300), (300, 3000), (64, 64), (1, 1)])
+@pytest.mark.parametrize("side", [256, 1280])
+def test_the_whole_overlay_fits_the_longest_side_and_keeps_the_picture_in_shape(
+    shape: tuple[int, int], side: int
+) -> None:
+    picture, frame = drawn(analysed(SOURCE, 0.95, warnings=("The patient is 62 years old.",)), shape, side)
+
+    assert max(picture.shape) <= side
+    assert picture.shape[:2] == (frame.canvas[1], frame.canvas[0])
+    assert frame.columns == pytest.approx(frame.rows * shape[1] / shape[0], abs=1 + shape[1] / shape[0])
+
+
+def test_a_radiograph_larger_than_the_overlay_is_not_enlarged_and_a_small_one_only_until_it_can_be_read() -> None:
+    _, small = drawn(analysed(SOURCE), (224, 224))
+    _, medium = drawn(analysed(SOURCE), (1024, 1024))
+
+    assert 600 <= max(small.canvas) <= 640
+    assert medium.rows <= 1024
+
+
+@pytest.mark.parametrize("probability", [0.9, 0.1, 1.0, 0.499999999, 1e-9])
+def test_nothing_written_runs_over_the_edge(probability: float) -> None:
+    warnings = ("The patient's age is not given, and the sentence that says so is longer than one line can be.",) * 3
+    picture, frame = drawn(analysed(SOURCE, probability, warnings))
+
+    edge = round(MARGIN / 3 * frame.canvas[0] / NOMINAL)
+    notice = round(62 * frame.canvas[0] / NOMINAL) + 4
+    assert (picture[: frame.top, -edge:] == PAPER).all()
+    assert (picture[frame.top + frame.rows : -notice, -edge:] == PAPER).all()
+    assert (picture[-notice // 2, -edge:] == picture[-notice // 2, -1]).all()
+
+
+def test_warnings_that_do_not_fit_are_announced() -> None:
+    banner = banner_for(analysed(SOURCE, warnings=tuple(f"Warning number {n}." for n in range(9))), ALGORITHM)
+
+    words = [line for line, _ in banner.lines]
+    assert "Warning: there are more; see the report." in words
+    assert "made-up 1; trained on ages 1 to 5 years; the" in " ".join(words)
+    assert "74%" in " ".join(words)
+
+
+def test_positive_and_negative_differ_in_word_and_form_even_as_a_thumbnail() -> None:
+    thumbnails = []
+    for probability in (0.9, 0.1):
+        image = Image.fromarray(drawn(analysed(SOURCE, probability))[0]).convert("L")
+        image.thumbnail((128, 128))
+        thumbnails.append(np.asarray(image, dtype=np.int16))
+
+    box = (slice(4, 9), slice(4, 40))
+    assert np.abs(thumbnails[0][box] - thumbnails[1][box]).mean() > 60
+
+
+def test_the_object_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
+    source = make_cxr(InstanceNumber=7, BodyPartExamined="THORAX", LossyImageCompression="01")
+    reading = analysed(source, 0.9)
+
+    overlay = written(build_overlay(source, radiograph_of(), reading, context_for(source)), tmp_path / "sc.dcm")
+
+    assert overlay.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert overlay.file_meta.ImplementationVersionName.startswith("CXRNODE_")
+    assert (overlay.PhotometricInterpretation, overlay.BurnedInAnnotation) == ("RGB", "YES")
+    assert overlay.ImageType == ["DERIVED", "SECONDARY"]
+    assert overlay.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert "probability 0.900" in overlay.DerivationDescription
+    assert (overlay.InstanceNumber, overlay.BodyPartExamined) == (7, "THORAX")
+    assert overlay.LossyImageCompression == "01"
+    assert (overlay.PatientName, overlay.StudyInstanceUID) == (source.PatientName, source.StudyInstanceUID)
+    assert np.array_equal(overlay.pixel_array, draw(radiograph_of(), reading, ALGORITHM, 1280))
+
+
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    content = encode(make_cxr())
+    sources = [dcmread(io.BytesIO(content)) for _ in range(2)]
+
+    first, second = (
+        encode(build_overlay(source, radiograph_of(), analysed(source), context_for(source))) for source in sources
+    )
+
+    assert first == second
+
+
+def test_two_images_of_a_study_share_a_series_and_no_instance_uid() -> None:
+    sources = [make_cxr(StudyInstanceUID="1.2.3") for _ in range(2)]
+
+    overlays = [build_overlay(one, radiograph_of(), analysed(one), context_for(one)) for one in sources]
+
+    assert overlays[0].SeriesInstanceUID == overlays[1].SeriesInstanceUID
+    assert overlays[0].SOPInstanceUID != overlays[1].SOPInstanceUID
+
+
+def test_there_is_nothing_to_draw_without_a_finding() -> None:
+    with pytest.raises(ValueError, match="nothing to draw"):
+        draw(radiograph_of(), unread(SOURCE, Outcome.REFUSED), ALGORITHM, 1280)
