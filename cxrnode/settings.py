@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.errors import SettingsError
 from cxrnode.uids import digest_of
@@ -244,6 +245,8 @@ def load(path: Path | None = None) -> Settings:
             raise SettingsError(f"{path}: not TOML ({error})") from error
     try:
         return Settings(**table)
+    except EnvironmentFault as error:
+        raise SettingsError(f"the environment: {error}; wanted JSON where a setting is a list or a table") from error
     except ValidationError as error:
         raise SettingsError(_faults(error, where)) from error
 

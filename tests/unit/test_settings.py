@@ -1,0 +1,182 @@
+"""settings: file and environment become one frozen value, or every fault in one message."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cxrnode.errors import SettingsError
+from cxrnode.settings import Sender, Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CXRNODE_")]:
+        monkeypatch.delenv(name)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "node.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_file_or_environment_the_defaults_hold() -> None:
+    settings = load()
+
+    assert settings == Settings()
+    assert (settings.node.ae_title, settings.receiving.port, settings.receiving.host) == ("CXRNODE", 11112, "127.0.0.1")
+
+
+def test_three_mistakes_come_in_one_message_with_key_value_and_want(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        [receiving]
+        port = "eleven"
+        [node]
+        ae_title = "A TITLE THAT IS TOO LONG"
+        [[destinations]]
+        name = "pacs1"
+        host = "127.0.0.1"
+        port = 104
+        """,
+    )
+
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"3 faults in {path}:"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "node.ae_title = 'A TITLE THAT IS TOO LONG'",
+        "receiving.port = 'eleven'",
+        "destinations.0.ae_title",
+    ]
+    assert "at most 16 characters" in lines[1]
+    assert "valid integer" in lines[2]
+    assert "required" in lines[3]
+
+
+def test_an_unknown_key_is_a_fault_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"receiving\.prot = 104"):
+        load(written(tmp_path, "[receiving]\nprot = 104\n"))
+
+
+def test_the_environment_goes_before_the_file_and_leaves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "[receiving]\nport = 104\nquiet_s = 7\n")
+    monkeypatch.setenv("CXRNODE_RECEIVING__PORT", "11113")
+
+    settings = load(path)
+
+    assert (settings.receiving.port, settings.receiving.quiet_s) == (11113, 7.0)
+
+
+def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXRNODE_CONFIG", str(written(tmp_path, '[node]\nae_title = "WARD7"\n')))
+
+    assert load().node.ae_title == "WARD7"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("CXRNODE_RECEIVING__PORT", "eleven", "receiving.port = 'eleven'"),
+        ("CXRNODE_RECEIVING__SENDERS", "not json", 'field "receiving".*; wanted JSON where a setting'),
+        ("CXRNODE_DESTINATIONS", "{", 'field "destinations".*; wanted JSON where a setting is a list or a table'),
+    ],
+)
+def test_a_mistake_in_the_environment_is_told_alike(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=told):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"[node\n", b"\xff\xfe", b"a = 1\na = 2\n"])
+def test_a_file_that_is_not_toml_is_told_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"node\.toml: not TOML"):
+        load(path)
+
+
+def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: cannot be read \(No such file or directory\)"):
+        load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[queue]\nlease_s = 100\ntime_limit_s = 300\n", "a lease must outlive the longest task"),
+        (
+            '[[destinations]]\nname="a"\nae_title="A"\nhost="h"\nport=1\n[[destinations]]\nname="a"\nae_title="B"\nhost="h"\nport=2\n',
+            "destinations share a name: a, a",
+        ),
+        ('[[receiving.senders]]\nae_title = "CT1"\naddresses = ["10.0.0.300"]\n', "10.0.0.300"),
+        ('[[receiving.senders]]\nae_title = "CT1"\naddresses = []\n', "at least 1 item"),
+        ('[node]\nae_title = " LEADING"\n', "node.ae_title"),
+        ("[worker]\nprocesses = 0\n", "worker.processes = 0"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(written(tmp_path, text))
+
+    assert fault in str(caught.value)
+
+
+def test_settings_are_frozen() -> None:
+    settings = load()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.node.ae_title = "OTHER"  # type: ignore[misc]  # the very thing that must not work
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.node = settings.node  # type: ignore[misc]  # likewise
+
+
+@pytest.mark.parametrize(
+    ("ae_title", "address", "admitted"),
+    [
+        ("CR1", "10.1.2.3", True),
+        ("CR1", "10.1.3.3", False),
+        ("CR2", "10.1.2.3", False),
+        ("CR1", "127.0.0.1", True),
+        ("CR1", "::1", True),
+        ("CR1", "fe80::1", False),
+    ],
+)
+def test_a_sender_is_admitted_by_title_and_address_together(ae_title: str, address: str, *, admitted: bool) -> None:
+    sender = Sender(ae_title="CR1", addresses=("10.1.2.0/24", "127.0.0.1", "::1"))
+
+    assert sender.admits(ae_title, address) is admitted
+
+
+def test_the_result_digest_follows_what_changes_results_and_nothing_else(tmp_path: Path) -> None:
+    digests = {
+        text: load(written(tmp_path, text)).result_digest
+        for text in (
+            "",
+            "[receiving]\nport = 104\n",
+            "[results]\noverlay_longest_side = 512\n",
+            '[rules]\nviews = ["PA"]\n',
+        )
+    }
+
+    assert digests[""] == digests["[receiving]\nport = 104\n"]
+    assert len(set(digests.values())) == 3
+
+
+def test_ledger_and_broker_stand_in_the_state_folder_unless_set(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, '[node]\nstate_dir = "/srv/state"\n[queue]\nbroker_url = "redis://broker/0"\n'))
+
+    assert settings.ledger_url == "sqlite:////srv/state/ledger.sqlite"
+    assert settings.broker_url == "redis://broker/0"
+    assert Settings(node=settings.node).broker_url == "redis+socket:///srv/state/run/broker.sock"
