@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +15,12 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed")
     return path
+
+
+def library(path: str, package: str) -> Path:
+    """The path of a peer's file; without it the test skips, and under CI=true fails."""
+    if Path(path).is_file():
+        return Path(path)
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{package} is not installed; with CI=true every peer must be")
+    pytest.skip(f"{package} is not installed")

@@ -27,6 +27,8 @@ from cxrnode.results.words import NOTICE, outcome_sentence, plain
 from cxrnode.uids import Role
 
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+PAIRED = ("LUNG",)
+"""A paired organ would want a Laterality (Type 2C), and a frontal radiograph shows both: it is of the CHEST."""
 SMALLEST_SIDE = 640
 """A smaller radiograph is enlarged until the whole overlay is this long, so that its banner can be read."""
 
@@ -99,9 +101,11 @@ def _describe_series(overlay: Dataset, source: Dataset, context: ResultContext) 
     overlay.SeriesDescription = "AI overlay: pneumonia"
     overlay.InstanceNumber = None
     overlay.BodyPartExamined = "CHEST"
+    if text(source, "BodyPartExamined") not in PAIRED:
+        copy_sound(overlay, source, "BodyPartExamined")
     overlay.PatientOrientation = None
-    for keyword in ("InstanceNumber", "BodyPartExamined", "PatientOrientation"):
-        copy_sound(overlay, source, keyword)
+    copy_sound(overlay, source, "InstanceNumber")
+    copy_sound(overlay, source, "PatientOrientation")
     overlay.SecondaryCaptureDeviceManufacturer = overlay.Manufacturer
     overlay.SecondaryCaptureDeviceManufacturerModelName = overlay.ManufacturerModelName
     overlay.SecondaryCaptureDeviceSoftwareVersions = overlay.SoftwareVersions
