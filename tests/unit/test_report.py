@@ -174,6 +174,7 @@ def test_names_return_byte_for_byte_in_every_character_set(character_set: str, t
 
     assert report.SpecificCharacterSet == source.SpecificCharacterSet
     assert {keyword: raw(report, keyword) for keyword in expected} == expected
+    assert image_results(report)[0].comments == ("REFUSED: K?rperteil ?",)
 
 
 @pytest.mark.parametrize("character_set", list(CHARACTER_SETS)[:-1])
