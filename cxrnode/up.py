@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cxrnode import broker
 from cxrnode.log import logger
 from cxrnode.settings import Settings
 from cxrnode.spool import write_durably
+from models.card import find, load_card
 
 LOG = logger("up")
 PR_SET_PDEATHSIG = 1
@@ -93,15 +93,16 @@ class Node:
             child.end()
 
 
-def up(settings: Settings, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Run a whole node until SIGTERM, SIGINT or `stopped`."""
+def up(settings: Settings) -> None:
+    """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
+    load_card(find(settings.model.name, settings.model.zoo_dir))
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(True))
     node = Node(settings)
     node.start()
     try:
-        while not asked and not stopped():
+        while not asked:
             node.keep_up()
             time.sleep(0.2)
     finally:

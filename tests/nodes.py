@@ -41,7 +41,8 @@ class RunningNode:
         """Send files over one association; every one must be accepted."""
         answers = []
         send(files, self.receiver, "MODALITY", lambda _index, sent: answers.append(sent.status))
-        assert answers == [0] * len(files)
+        if answers != [0] * len(files):
+            raise AssertionError(f"wanted Success for {len(files)} files, got statuses {answers}")
 
     def cxrnode(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line against this node."""

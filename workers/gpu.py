@@ -7,17 +7,12 @@ from celery.signals import worker_process_init
 
 from cxrnode.log import logger, start
 from cxrnode.settings import Settings, load
-from models.card import ModelCard, find, load_card
+from models.card import find
 from models.reader import Reader
 from models.reader import load as load_reader
 
 LOG = logger("gpu")
 _owned: list[Reader] = []
-
-
-def require_card(settings: Settings) -> ModelCard:
-    """The card of the model in the settings, its weights checked against it. Raises ModelMismatch."""
-    return load_card(find(settings.model.name, settings.model.zoo_dir))
 
 
 def open_reader(settings: Settings) -> Reader:

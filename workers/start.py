@@ -5,16 +5,18 @@ from typing import Literal
 
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
 from cxrnode.settings import Settings
+from models.card import find, load_card
 
 Role = Literal["analyse", "deliver"]
 
 
 def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
+    if role == "analyse":
+        load_card(find(settings.model.name, settings.model.zoo_dir))
+        importlib.import_module("workers.gpu")  # connects the signal that makes each child own a model
     from workers.app import app
 
-    if role == "analyse":
-        importlib.import_module("workers.gpu").require_card(settings)  # importing it makes each child own a model
     queues = ANALYSIS_QUEUES if role == "analyse" else (DELIVER,)
     processes = settings.worker.processes if role == "analyse" else settings.worker.delivery_processes
     app.worker_main(

@@ -6,8 +6,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from cxrnode.samples import free_ports
 from tests.builders import make_cxr, remade
@@ -51,7 +51,7 @@ def test_a_pacs_that_echoes_everything_back_opens_no_round(tmp_path: Path) -> No
 
 def test_a_late_image_is_reported_by_a_report_that_supersedes_the_first(tmp_path: Path) -> None:
     film = make_cxr()
-    late = remade(film, SOPInstanceUID=film.SOPInstanceUID + ".1", InstanceNumber=2)
+    late = remade(film, SOPInstanceUID=generate_uid(), InstanceNumber=2)
     with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination()) as node:
         node.push(saved(film, tmp_path / "film.dcm"))
         node.wait_until_finished(1)
