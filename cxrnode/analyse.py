@@ -27,7 +27,16 @@ from cxrnode.study import Instance, Study
 from cxrnode.uids import RoundIdentity
 
 Radiograph = NDArray[np.float32]
-UNPARSABLE = (InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError)
+UNPARSABLE = (
+    InvalidDicomError,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    AttributeError,
+    KeyError,
+    TypeError,
+)
 
 
 class Model(Protocol):
@@ -69,7 +78,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came of one study: its outcome, a reading an instance in order, the objects to send, milliseconds by stage."""
+    """What came of one study: its outcome, a reading an instance in order, the objects, milliseconds by stage."""
 
     outcome: Outcome
     readings: tuple[Reading, ...]
@@ -143,17 +152,21 @@ def read_images(images: Sequence[Image], model: Model, clocks: Sequence["Clock"]
 def make_objects(
     study: Study, images: Sequence[Image], algorithm: Algorithm, settings: Settings, now: datetime
 ) -> tuple[ResultObject, ...]:
-    """One report, and one overlay an analysed image; nothing at all when every image is not applicable or no DICOM."""
+    """One report of every image, one overlay an analysed image; nothing when none is a frontal chest radiograph."""
     told = [
-        (image.dataset, image.radiograph, image.reading)
+        (image, image.dataset, image.reading)
         for image in images
-        if image.dataset is not None and image.reading is not None and image.reading.outcome is not Outcome.NOT_APPLICABLE
+        if image.dataset is not None and image.reading is not None
     ]
-    if not told:
+    if all(reading.outcome is Outcome.NOT_APPLICABLE for _, _, reading in told):
         return ()
     context = result_context(study, algorithm, settings, now)
-    report = build_report([source for source, _, _ in told], [reading for _, _, reading in told], context)
-    overlays = [build_overlay(*one, context) for one in _with_radiograph(told)]
+    report = build_report([source for _, source, _ in told], [reading for _, _, reading in told], context)
+    overlays = [
+        build_overlay(source, image.radiograph, reading, context)
+        for image, source, reading in told
+        if image.radiograph is not None
+    ]
     return (_object("report", report), *(_object("overlay", overlay) for overlay in overlays))
 
 
@@ -172,7 +185,7 @@ def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: 
     return ResultContext(
         identity=identity,
         algorithm=algorithm,
-        started_at=now,
+        started_at=now.astimezone(),  # a person reads it: the hospital's own zone
         software_version=__version__,
         station_name=settings.node.name,
         overlay_longest_side=settings.results.overlay_longest_side,
@@ -192,10 +205,6 @@ class Clock:
         started = perf_counter()
         yield
         self.ms[name] = (perf_counter() - started) * 1000
-
-
-def _with_radiograph(told: Sequence[tuple[Dataset, Radiograph | None, Reading]]) -> list[tuple[Dataset, Radiograph, Reading]]:
-    return [(source, radiograph, reading) for source, radiograph, reading in told if radiograph is not None]
 
 
 def _object(role: str, dataset: Dataset) -> ResultObject:

@@ -1,4 +1,4 @@
-"""The embedded broker: a Valkey (or redis-server) of our own on a Unix socket, mode 0700; no port, no file, no eviction."""
+"""The embedded broker: a Valkey (or Redis) of our own on a Unix socket; no port, no file, no eviction."""
 
 import shutil
 from pathlib import Path

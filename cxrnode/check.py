@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -43,23 +44,28 @@ def check(settings: Settings, *, as_json: bool) -> bool:
 def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
     """What is looked at, in order; each look returns a sentence or raises."""
     found: list[tuple[str, Callable[[], str]]] = [
-        ("settings", lambda: f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders"),
+        (
+            "settings",
+            lambda: f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders",
+        ),
         ("disk", lambda: _disk(settings)),
         ("receiver", lambda: _address(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("broker", lambda: _broker(settings)),
         ("weights", lambda: _weights(settings)),
     ]
-    for destination in settings.destinations:
-        found.append((f"destination {destination.name}", lambda to=destination: _destination(settings, to)))  # type: ignore[misc]  # mypy does not type a default in a lambda
-    return found
+    to_destinations = [
+        (f"destination {destination.name}", partial(_destination, settings, destination))
+        for destination in settings.destinations
+    ]
+    return [*found, *to_destinations]
 
 
 def _look(what: str, look: Callable[[], str]) -> Result:
     try:
-        return Result(what, True, look())
+        return Result(what, well=True, told=look())
     except (CxrNodeError, OSError) as error:
-        return Result(what, False, str(error))
+        return Result(what, well=False, told=str(error))
 
 
 def _disk(settings: Settings) -> str:

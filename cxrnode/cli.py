@@ -1,4 +1,4 @@
-"""The one command `cxrnode`: read settings, call one function; heavy rooms are imported only by the command that needs them."""
+"""The one command `cxrnode`: read settings, call one function; heavy rooms load only when they are needed."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Read frontal chest radiographs for pneumonia: DICOM in by C-STORE, a report and an overlay back. Not a medical device.",
+    help="Read frontal chest radiographs for pneumonia: DICOM in, a report and an overlay back. Not a medical device.",
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 
@@ -36,7 +36,8 @@ class Role(StrEnum):
 @app.callback()
 def settings_file(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file (TOML); else $CXRNODE_CONFIG, else the defaults.")
+        Path | None,
+        typer.Option("--config", "-c", help="Settings file (TOML); else $CXRNODE_CONFIG, else the defaults."),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
 ) -> None:
@@ -69,7 +70,9 @@ def receive() -> None:
 
 @app.command()
 def work(
-    role: Annotated[Role, typer.Option(help="analyse: hold the model and read studies; deliver: send results.")] = Role.ANALYSE,
+    role: Annotated[
+        Role, typer.Option(help="analyse: hold the model and read studies; deliver: send results.")
+    ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
     from workers.start import work as run
@@ -99,7 +102,9 @@ def status(
 
 @app.command()
 def analyse(
-    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder for the result objects, pictures and pages.")] = None,
     json: Json = False,
 ) -> None:
@@ -114,7 +119,9 @@ def analyse(
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe (TOML).", metavar="RECIPE", exists=True, dir_okay=False)],
     data: Annotated[Path, typer.Option(help="Folder of the data set and its manifest.", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder that gets the model's folder; never overwrites one.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder that gets the model's folder; never overwrites one.")] = Path(
+        "runs"
+    ),
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
     """Train a model from a recipe: card, weights and recipe in one folder."""
@@ -135,13 +142,15 @@ def check(json: Json = False) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and pages.")] = Path("demo-out"),
-    input: Annotated[list[Path], typer.Option("--input", help="More DICOM files, or folders of them.", exists=True)] = [],  # noqa: A002, B006  the option's name; typer copies the list
+    more: Annotated[
+        list[Path] | None, typer.Option("--input", help="More DICOM files, or folders of them.", exists=True)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the main job on real radiographs: a node and an archive on loopback, studies in, results back, shown."""
     from cxrnode.demo import demo as run
 
-    if not run(out, input, as_json=json):
+    if not run(out, more or [], as_json=json):
         raise typer.Exit(1)
 
 

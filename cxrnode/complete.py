@@ -42,7 +42,9 @@ def submit_due(ledger: Ledger, jobs: Jobs, resubmit_s: float, now: datetime) -> 
     """
     try:
         empty = {queue for queue in (*ANALYSIS_QUEUES, DELIVER) if jobs.waiting(queue) == 0}
-        patience = {(kind, lane): resubmit_s for kind in Work for lane in ANALYSIS_QUEUES if queue_of(kind, lane) in empty}
+        patience = {
+            (kind, lane): resubmit_s for kind in Work for lane in ANALYSIS_QUEUES if queue_of(kind, lane) in empty
+        }
         due = work.due(ledger, now, patience)
         for task in due:
             jobs.submit(task)
@@ -51,4 +53,3 @@ def submit_due(ledger: Ledger, jobs: Jobs, resubmit_s: float, now: datetime) -> 
         LOG.warning("queue away", reason=str(error))
         return 0
     return len(due)
-

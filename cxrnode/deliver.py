@@ -1,4 +1,4 @@
-"""C-STORE SCU: one association carries a round's objects to one destination; each object's fate is reported by status."""
+"""C-STORE SCU: one association carries a round's objects to one destination; the status decides each one's fate."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Sent:
 
 
 def judge(status: int | None) -> Answer:
-    """Success and warnings (0001, 0107, 0116, Bxxx) are accepted; A7xx, 0110 and no answer mean later; the rest never."""
+    """Success and warnings (0001, 0107, 0116, Bxxx): accepted; A7xx, 0110 and no answer: later; the rest: never."""
     if status is None or status == 0x0110 or 0xA700 <= status <= 0xA7FF:
         return Answer.LATER
     if status in (0x0000, 0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
@@ -46,9 +46,7 @@ def judge(status: int | None) -> Answer:
     return Answer.REFUSED
 
 
-def send(
-    files: Sequence[Path], destination: Destination, calling_ae: str, told: Callable[[int, Sent], None]
-) -> None:
+def send(files: Sequence[Path], destination: Destination, calling_ae: str, told: Callable[[int, Sent], None]) -> None:
     """Send Part 10 files as they are over one association; `told(index, sent)` is called after each answer.
 
     Raises PeerUnavailable when there is no association, or when it breaks; what was told before holds.
@@ -59,7 +57,9 @@ def send(
         for index, (file, header) in enumerate(zip(files, headers, strict=True)):
             told(index, _send_one(association, file, header, destination))
             if not association.is_established:
-                raise PeerUnavailable(f"{destination.name} ended the association after object {index + 1} of {len(files)}")
+                raise PeerUnavailable(
+                    f"{destination.name} ended the association after object {index + 1} of {len(files)}"
+                )
     finally:
         if association.is_established:
             association.release()
@@ -104,7 +104,11 @@ def _send_one(association: Association, file: Path, header: Dataset, destination
             status = association.send_c_store(pydicom.dcmread(file)).get("Status")
     except ValueError:
         sop_class = header.file_meta.MediaStorageSOPClassUID.name
-        return Sent(Answer.REFUSED, SOP_CLASS_NOT_SUPPORTED, f"{destination.name} accepts no presentation context for {sop_class}")
+        return Sent(
+            Answer.REFUSED,
+            SOP_CLASS_NOT_SUPPORTED,
+            f"{destination.name} accepts no presentation context for {sop_class}",
+        )
     except RuntimeError as error:
         raise PeerUnavailable(f"{destination.name}: {error}") from error
     answer = judge(status)

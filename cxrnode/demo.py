@@ -1,7 +1,6 @@
 """`cxrnode demo`: a node and an archive on loopback, real studies in by C-STORE, results back, shown side by side."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -65,14 +64,15 @@ def demo(out: Path, inputs: Sequence[Path], *, as_json: bool) -> bool:
         archive = Archive(Path(scratch) / "archive", archive_port)
         config = write_settings(Path(scratch), receiver_port, archive_port, flower_port)
         settings = load(config)
-        with archive.listening(), node(config, Path(scratch) / "node.log"):
-            with progress(console, "starting the node") as tell:
-                wait_until_up(settings)
-                tell(f"sending {len(studies)} studies by C-STORE")
-                push(studies, settings)
-                tell("waiting for the results to come back")
-                lines = wait_for(studies, settings, tell)
-        shown = [exhibit(study, line, archive.objects_of(study), out) for study, line in zip(studies, lines, strict=True)]
+        running = node(config, Path(scratch) / "node.log")
+        with archive.listening(), running, progress(console, "starting the node") as tell:
+            wait_until_up(settings)
+            tell(f"sending {len(studies)} studies by C-STORE")
+            push(studies, settings)
+            lines = wait_for(studies, settings, tell)
+        shown = [
+            exhibit(study, line, archive.objects_of(study), out) for study, line in zip(studies, lines, strict=True)
+        ]
         balanced = account(Ledger(settings.ledger_url), Spool(settings.node.spool_dir)).balanced
     index = write_index(shown, out)
     print_results(shown, index, as_json=as_json)
@@ -108,7 +108,7 @@ def node(config: Path, log: Path) -> Iterator[None]:
     """`cxrnode up` as a process of its own inside; what it logged is shown when something goes wrong."""
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
-        running = subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | {"CXRNODE_LOG__LEVEL": "info"})
+        running = subprocess.Popen(command, stdout=sink, stderr=sink)  # noqa: S603  our own command, no shell
         try:
             yield
         except CxrNodeError:
@@ -165,6 +165,7 @@ class Tell:
         self._task = bar.add_task("")
 
     def __call__(self, what: str) -> None:
+        """Say it."""
         self._bar.update(self._task, description=what)
 
 

@@ -47,7 +47,7 @@ class Heatmap:
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype != np.float32:
             raise ValueError(f"heatmap is {self.values.dtype} {self.values.shape}, wanted float32 of two dimensions")
-        if not (0.0 <= float(self.values.min()) and float(self.values.max()) <= 1.0):
+        if not (float(self.values.min()) >= 0.0 and float(self.values.max()) <= 1.0):
             raise ValueError("heatmap values lie outside [0, 1]")
 
     def resized(self, rows: int, columns: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Task names, queues and payloads, and the one Celery client of this package: a payload is a random key, nothing else."""
+"""Task names, queues and payloads (a random key, nothing else), and the only Celery client of this package."""
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -28,7 +28,9 @@ class Jobs:
     def submit(self, task: Due) -> None:
         """Put one task in its queue. Raises BrokerUnavailable."""
         try:
-            self._client.send_task(TASK_NAMES[task.work], args=[task.task_key], queue=queue_of(task.work, task.lane), retry=False)
+            self._client.send_task(
+                TASK_NAMES[task.work], args=[task.task_key], queue=queue_of(task.work, task.lane), retry=False
+            )
         except (OperationalError, RedisConnectionError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
 

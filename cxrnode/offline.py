@@ -95,7 +95,7 @@ def write_objects(analysis: Analysis, out: Path) -> list[str]:
 
 
 def files_below(paths: Sequence[Path]) -> list[Path]:
-    """Every file named, and every file below a folder named, in order of name. Raises SettingsError when there is none."""
+    """Every file named and every file below a folder named, by name. Raises SettingsError when there is none."""
     found = [file for path in paths for file in _files(path)]
     if not found:
         raise SettingsError(f"no file below {', '.join(map(str, paths))}; wanted DICOM files")

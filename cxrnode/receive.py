@@ -105,7 +105,10 @@ class Receiver:
         if called != self._ae_title:
             fault, diagnostic = f"called AE title is not {self._ae_title}", CALLED_AE_NOT_RECOGNISED
         elif not admits(self._settings, calling, address):
-            fault, diagnostic = "no entry of receiving.senders admits this AE title and address", CALLING_AE_NOT_RECOGNISED
+            fault, diagnostic = (
+                "no entry of receiving.senders admits this AE title and address",
+                CALLING_AE_NOT_RECOGNISED,
+            )
         else:
             return
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
@@ -180,7 +183,7 @@ def storage_classes(settings: Receiving) -> list[UID]:
 
 
 def same_content(one: bytes, other: bytes) -> bool:
-    """Whether two Part 10 files hold the same instance: equal elements and pixel bytes, whatever the encoding of the rest.
+    """Whether two Part 10 files hold the same instance: equal elements and pixel bytes, whatever the VR encoding.
 
     Private elements whose VR is known in one transfer syntax only are not compared.
     """

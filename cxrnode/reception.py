@@ -51,7 +51,7 @@ class Reception:
         self._something.set()
 
     def note(self, receipt: Receipt) -> None:
-        """Told by the SCP after the bytes are durable; the ledger learns of it in the next turn, at once when it can."""
+        """Told by the SCP once the bytes are durable; the ledger learns of it at once when it can."""
         self._receipts.append(receipt)
         self._something.set()
 

@@ -32,7 +32,7 @@ def gather(folder: Path) -> list[Path]:
 
 
 def cut_short(chest: Path, target: Path) -> Path:
-    """The same film as an instance and study of its own whose JPEG 2000 codestream ends halfway, as after a lost disk block."""
+    """The same film, as an instance and study of its own, whose JPEG 2000 codestream ends halfway."""
     dataset = pydicom.dcmread(chest)
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     dataset.PixelData = encapsulate([frame[: len(frame) // 2]])

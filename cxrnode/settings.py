@@ -171,7 +171,11 @@ class Settings(BaseSettings):
     """Everything that differs between one hospital and the next."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="CXRNODE_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="CXRNODE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     node: Node = Node()
@@ -190,11 +194,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings calls with these five
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment before the file; nothing else is read."""
         return env_settings, init_settings

@@ -62,7 +62,8 @@ class Spool:
         """
         if len(sop_instance_uid) > UID_LENGTH or not UID_PATTERN.fullmatch(sop_instance_uid):
             raise Unreadable(
-                f"SOP Instance UID (0008,0018) is {sop_instance_uid[:80]!r}; wanted digits and dots, 64 at the most (PS3.5 9.1)"
+                f"SOP Instance UID (0008,0018) is {sop_instance_uid[:80]!r}; "
+                "wanted digits and dots, 64 characters at the most (PS3.5 9.1)"
             )
         return hmac.new(self._salt, sop_instance_uid.encode("ascii"), hashlib.sha256).hexdigest()[:32]
 

@@ -46,7 +46,9 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     where.add_section()
     where.add_row("received", "" if total.balanced else "DOES NOT BALANCE", str(total.total))
     console.print(where)
-    rounds = Table("study", "round", "state", "outcome", "images", "probability", "deliveries", "note", title="Latest rounds")
+    rounds = Table(
+        "study", "round", "state", "outcome", "images", "probability", "deliveries", "note", title="Latest rounds"
+    )
     for row in lines:
         probability = "" if row.probability is None else f"{row.probability:.3f}"
         sent = "; ".join(f"{name}: {told}" for name, told in row.deliveries.items())

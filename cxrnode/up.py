@@ -33,9 +33,9 @@ class Child:
 
     def start(self) -> None:
         """Start it; if this supervisor is killed, the kernel ends it as well (prctl(2), Linux)."""
-        self.process = subprocess.Popen(  # a session of its own: Ctrl-C reaches the supervisor alone
+        self.process = subprocess.Popen(  # noqa: S603  our own commands, no shell
             self.command,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone
             preexec_fn=_end_with_parent,  # noqa: PLW1509  no threads here
         )
         self.started = time.monotonic()

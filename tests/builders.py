@@ -19,14 +19,14 @@ def chest_like(rows: int = 256, columns: int = 240, *, bits_stored: int = 12, se
     """(rows, columns) uint16 with a bright body, two dark lungs and noise; air dark, bone bright."""
     y, x = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
     body = np.exp(-(((x - 0.5) / 0.4) ** 4))
-    lungs = sum(np.exp(-(((x - cx) / 0.13) ** 2 + ((y - 0.45) / 0.28) ** 2) ** 2) for cx in (0.3, 0.7))
+    lungs = sum(np.exp(-((((x - cx) / 0.13) ** 2 + ((y - 0.45) / 0.28) ** 2) ** 2)) for cx in (0.3, 0.7))
     noise = np.random.default_rng(seed).normal(0, 0.01, (rows, columns))
     values = np.clip(0.8 * body - 0.5 * lungs + 0.1 + noise, 0, 1)
     return (values * (2**bits_stored - 1)).astype(np.uint16)
 
 
 def make_cxr(pixels: NDArray[Any] | None = None, *, bits_stored: int = 12, **attributes: object) -> FileDataset:
-    """A valid DX image for presentation of a made-up adult's frontal chest; any attribute can be overridden, None removes it."""
+    """A DX image for presentation of a made-up child's frontal chest; attributes override, None removes one."""
     pixels = chest_like(bits_stored=bits_stored) if pixels is None else pixels
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian

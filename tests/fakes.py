@@ -70,7 +70,7 @@ ALGORITHM = Algorithm(
 
 @dataclass
 class FakeModel:
-    """Gives each radiograph the next of `probabilities` (0.9 when they run out), with a map that peaks in the middle."""
+    """Gives each radiograph the next of `probabilities` (0.9 when they run out), and a map with a peak."""
 
     probabilities: list[float] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)

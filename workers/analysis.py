@@ -1,4 +1,4 @@
-"""An analysis under lease: studies in, result bytes kept, the outcome written; or back to the ledger with the reason."""
+"""An analysis under lease: result bytes kept and the outcome written, or back to the ledger with the reason."""
 
 import hashlib
 from collections.abc import Sequence
@@ -43,7 +43,9 @@ def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[s
 def _write(desk: Desk, lease: Lease, study: Study, analysis: Analysis, model: Model) -> None:
     rows = [_keep(desk, lease, item) for item in analysis.objects]
     readings = [
-        ReadingRow(instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None)
+        ReadingRow(
+            instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None
+        )
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
     ]
     seen = {reading.outcome for reading in analysis.readings}

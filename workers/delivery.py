@@ -56,7 +56,7 @@ def _send(desk: Desk, lease: Lease, destination: Destination, parcels: list[Parc
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
         uid, now = parcels[index].sop_instance_uid, datetime.now(UTC)
-        outcomes.note_fate(desk.ledger, lease, uid, fate, sent.status, sent.reason, now)
+        outcomes.note_fate(desk.ledger, lease, uid, fate, status=sent.status, reason=sent.reason, now=now)
 
     try:
         files = [desk.spool.result(parcel.round_key, parcel.file) for parcel in parcels]
@@ -70,6 +70,8 @@ def _give_up(desk: Desk, lease: Lease, left: list[Parcel], trouble: str) -> None
     now = datetime.now(UTC)
     for parcel in left:
         reason = f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}"
-        outcomes.note_fate(desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, None, reason, now)
+        outcomes.note_fate(
+            desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, status=None, reason=reason, now=now
+        )
     outcomes.finish_delivery(desk.ledger, lease, 0.0, now)
     LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=trouble)

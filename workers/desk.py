@@ -16,7 +16,7 @@ class Desk:
         self.spool = Spool(settings.node.spool_dir)
 
     def retry_at(self, attempts: int) -> datetime:
-        """When to try again after `attempts` tries: doubling from delivery.first_retry_s up to delivery.longest_retry_s."""
+        """When to try again after `attempts` tries: doubling from the first wait to the longest (settings.delivery)."""
         delivery = self.settings.delivery
         wait_s = min(delivery.longest_retry_s, delivery.first_retry_s * 2.0 ** min(attempts - 1, 30))
         return datetime.now(UTC) + timedelta(seconds=wait_s)

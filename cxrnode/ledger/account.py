@@ -76,7 +76,9 @@ def account(ledger: Ledger, spool: Spool) -> Account:
         held = _rounds_being_analysed(db)
         fates = _fates_by_round(db)
         entered = set()
-        for row in db.execute(select(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round)):
+        for row in db.execute(
+            select(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round)
+        ):
             entered.add(row.key)
             covering = latest.get(row.study_key)
             if row.kind != Kind.SOURCE:
@@ -95,7 +97,9 @@ def account(ledger: Ledger, spool: Spool) -> Account:
 def round_lines(ledger: Ledger, limit: int | None = None) -> list[RoundLine]:
     """The rounds, latest first."""
     with ledger.reading() as db:
-        rows = db.execute(select(rounds).order_by(rounds.c.last_received_at.desc(), rounds.c.number.desc()).limit(limit)).all()
+        rows = db.execute(
+            select(rounds).order_by(rounds.c.last_received_at.desc(), rounds.c.number.desc()).limit(limit)
+        ).all()
         return [_round_line(db, row) for row in rows]
 
 

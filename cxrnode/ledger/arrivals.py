@@ -94,7 +94,11 @@ def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: s
 
 
 def _close(db: Connection, settled: Any, now: datetime) -> None:
-    unread = (instances.c.study_key == settled.study_key, instances.c.kind == Kind.SOURCE, instances.c.first_round.is_(None))
+    unread = (
+        instances.c.study_key == settled.study_key,
+        instances.c.kind == Kind.SOURCE,
+        instances.c.first_round.is_(None),
+    )
     db.execute(update(instances).where(*unread).values(first_round=settled.number))
     move(db, settled.key, State.READY, closed_at=now)
     add_task(db, Work.ANALYSE, settled.key, settled.lane, now)

@@ -1,4 +1,4 @@
-"""The ledger's database: opened by URL, written in whole transactions; nothing here that only SQLite can do but its set-up."""
+"""The ledger's database: opened by URL, written in whole transactions; only its set-up knows SQLite."""
 
 import os
 import secrets

@@ -128,7 +128,7 @@ def outstanding(ledger: Ledger, held: Lease) -> list[Parcel]:
 
 
 def note_fate(
-    ledger: Ledger, held: Lease, sop_instance_uid: str, fate: Fate, status: int | None, reason: str, now: datetime
+    ledger: Ledger, held: Lease, sop_instance_uid: str, fate: Fate, *, status: int | None, reason: str, now: datetime
 ) -> None:
     """Write what a destination made of one object; raises StaleLease when the lease is lost."""
     with ledger.writing() as db:

@@ -68,12 +68,19 @@ def lease(ledger: Ledger, task_key: str, now: datetime, lease_s: float, companio
             return []
         chosen = [first]
         if companions and first.attempts == 0:
-            like_first = and_(tasks.c.work == first.work, tasks.c.lane == first.lane, tasks.c.destination == first.destination)
+            like_first = and_(
+                tasks.c.work == first.work, tasks.c.lane == first.lane, tasks.c.destination == first.destination
+            )
             others = select(tasks).where(_is_due(now), like_first, tasks.c.attempts == 0, tasks.c.key != task_key)
             chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions).with_for_update()).all()
         until = now + timedelta(seconds=lease_s)
         for row in chosen:
-            held = {"state": TaskState.LEASED, "fence": row.fence + 1, "attempts": row.attempts + 1, "leased_until": until}
+            held = {
+                "state": TaskState.LEASED,
+                "fence": row.fence + 1,
+                "attempts": row.attempts + 1,
+                "leased_until": until,
+            }
             db.execute(update(tasks).where(tasks.c.key == row.key).values(held))
         return [
             Lease(row.key, row.round_key, row.destination, row.fence + 1, row.attempts + 1, row.created_at, until)
@@ -104,7 +111,9 @@ def require(db: Connection, held: Lease) -> None:
 def exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> list[Lease]:
     """Analyses whose last permitted attempt ran out without a word: their worker died or was stopped."""
     with ledger.reading() as db:
-        rows = db.execute(select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _is_due(now))).all()
+        rows = db.execute(
+            select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _is_due(now))
+        ).all()
     return [
         Lease(row.key, row.round_key, row.destination, row.fence, row.attempts, row.created_at, row.leased_until or now)
         for row in rows

@@ -64,7 +64,12 @@ def wrapped_films(shared_data: Path, folder: Path) -> list[Path]:
     files = []
     for number, row in enumerate(rows):
         pixels = np.asarray(Image.open(shared_data / row["file"]).convert("L"))
-        study = {"StudyInstanceUID": generate_uid(), "WindowCenter": None, "WindowWidth": None, "PatientID": f"ZZ-{number}"}
+        study = {
+            "StudyInstanceUID": generate_uid(),
+            "WindowCenter": None,
+            "WindowWidth": None,
+            "PatientID": f"ZZ-{number}",
+        }
         files.append(saved(make_cxr(pixels, bits_stored=8, **study), folder / f"film-{number:02d}.dcm"))
     return files
 

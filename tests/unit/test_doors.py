@@ -38,7 +38,8 @@ def test_status_of_a_node_that_received_nothing_balances(tmp_path: Path) -> None
 def test_check_names_what_is_wrong_and_what_is_well(tmp_path: Path) -> None:
     with FakePacs().listening() as pacs, socket.create_server(("127.0.0.1", 0)) as taken:
         destinations = "".join(
-            f'[[destinations]]\nname = "{name}"\nae_title = "FAKEPACS"\nhost = "127.0.0.1"\nport = {port}\ntimeout_s = 2\n'
+            f'[[destinations]]\nname = "{name}"\nae_title = "FAKEPACS"\n'
+            f'host = "127.0.0.1"\nport = {port}\ntimeout_s = 2\n'
             for name, port in (("there", pacs.port), ("nobody", 1))
         )
         port = taken.getsockname()[1]

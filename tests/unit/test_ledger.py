@@ -52,7 +52,9 @@ class Bench:
         study = outcomes.study_of(self.ledger, self.spool, held.round_key)
         readings = [ReadingRow(instance.key, Outcome.NEGATIVE, "", 0.2) for instance in study.instances]
         rows = [
-            ObjectRow(f"2.25.{held.fence}{number}{int(held.round_key, 16) % 10**20}", "1.2", "1.4", "report", "f", "0" * 64)
+            ObjectRow(
+                f"2.25.{held.fence}{number}{int(held.round_key, 16) % 10**20}", "1.2", "1.4", "report", "f", "0" * 64
+            )
             for number in range(objects)
         ]
         result = RoundResult(Outcome.NEGATIVE, readings, rows, sent_to, "m 1", {"read": 1.0})
@@ -179,10 +181,10 @@ def test_a_round_is_finished_when_every_destination_has_answered_for_every_objec
     for task in work.due(bench.ledger, now, {}):
         (delivery,) = work.lease(bench.ledger, task.task_key, now, LEASE_S)
         first, second = outcomes.outstanding(bench.ledger, delivery)
-        outcomes.note_fate(bench.ledger, delivery, first.sop_instance_uid, Fate.ACCEPTED, 0, "", now)
+        outcomes.note_fate(bench.ledger, delivery, first.sop_instance_uid, Fate.ACCEPTED, status=0, reason="", now=now)
         assert outcomes.outstanding(bench.ledger, delivery) == [second]
         fate = Fate.REFUSED if delivery.destination == "research" else Fate.ACCEPTED
-        outcomes.note_fate(bench.ledger, delivery, second.sop_instance_uid, fate, 0xA900, "no", now)
+        outcomes.note_fate(bench.ledger, delivery, second.sop_instance_uid, fate, status=0xA900, reason="no", now=now)
         outcomes.finish_delivery(bench.ledger, delivery, 1.0, now)
 
     (line,) = round_lines(bench.ledger)

@@ -108,7 +108,7 @@ def test_a_pacs_that_drops_the_association_keeps_what_it_took(tmp_path: Path) ->
     ):
         send(films, pacs.destination(), "CXRNODE", lambda index, sent: answers.append((index, sent)))
 
-    assert [(index, sent.answer) for index, sent in answers][0] == (0, Answer.ACCEPTED)
+    assert (answers[0][0], answers[0][1].answer) == (0, Answer.ACCEPTED)
     assert all(sent.answer is Answer.LATER for _, sent in answers[1:])
 
 

@@ -2,23 +2,25 @@
 
 import io
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pydicom
 import pytest
-from tests.builders import CR, make_cxr, remade
-from tests.peers import program
 from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode
 
 from cxrnode.log import start
 from cxrnode.receive import Receiver, StoreStatus, same_content
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving, Sender
 from cxrnode.spool import Receipt, Spool
+from tests.builders import CR, make_cxr, remade
+from tests.peers import program
 
 
 class Bench:
@@ -235,18 +237,14 @@ def _file(dataset: Dataset) -> bytes:
 
 def _send_raw(association: Association, instance: Dataset, raw: bytes) -> Dataset:
     """C-STORE with a data set that no honest library would encode."""
-    from unittest.mock import patch
-
     with patch("pynetdicom.association.encode", return_value=raw):
         return association.send_c_store(instance)
 
 
-def _encoded_as(instance: Dataset, attributes: dict[str, str]):  # type: ignore[no-untyped-def]  # a sender
+def _encoded_as(instance: Dataset, attributes: dict[str, str]) -> Callable[[Association], Dataset]:
     """A sender whose request names `instance` and whose data set has other attributes; an odd UID is in both."""
     odd = remade(instance, **attributes)
     if "SOPInstanceUID" in attributes:
         instance = odd
-    from pynetdicom.dsutils import encode
-
-    raw = encode(odd, False, True)
+    raw = encode(odd, is_implicit_vr=False, is_little_endian=True)
     return lambda association: _send_raw(association, instance, raw)
