@@ -94,7 +94,7 @@ def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: dat
         with clock.stage("decode"):
             prepared.append(prepare(study, model.algorithm, settings))
 
-    read_images([image for images in prepared for image in images], model, clocks)
+    read_images(prepared, model, clocks)
 
     analyses = []
     for study, images, clock in zip(studies, prepared, clocks, strict=True):
@@ -135,16 +135,21 @@ def open_image(instance: Instance) -> Image:
     return image
 
 
-def read_images(images: Sequence[Image], model: Model, clocks: Sequence["Clock"]) -> None:
-    """Give every decoded image its reading; the time of the one pass is shared evenly among the studies."""
-    legible = [(image, image.radiograph) for image in images if image.radiograph is not None]
+def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Sequence["Clock"]) -> None:
+    """Give every decoded image its reading; each is charged an even share of the one pass's time."""
+    legible = [
+        (image, image.radiograph, clock)
+        for images, clock in zip(prepared, clocks, strict=True)
+        for image in images
+        if image.radiograph is not None
+    ]
     if not legible:
         return
     started = perf_counter()
-    findings = model.read([radiograph for _, radiograph in legible])
-    for clock in clocks:
-        clock.ms["read"] = (perf_counter() - started) * 1000 / len(clocks)
-    for (image, _), finding in zip(legible, findings, strict=True):
+    findings = model.read([radiograph for _, radiograph, _ in legible])
+    share_ms = (perf_counter() - started) * 1000 / len(legible)
+    for (image, _, clock), finding in zip(legible, findings, strict=True):
+        clock.ms["read"] = clock.ms.get("read", 0.0) + share_ms
         outcome = model.algorithm.judge(finding.probability)
         image.reading = Reading(image.instance.sop_instance_uid, outcome, finding=finding, warnings=image.warnings)
 

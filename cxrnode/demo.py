@@ -28,6 +28,7 @@ from cxrnode.study import Study
 
 START_S, WORK_S = 60.0, 600.0
 ARCHIVE_AE = "DEMOARCHIVE"
+STAGES = ("decode", "read", "results", "deliver archive")
 
 
 class Archive:
@@ -184,13 +185,17 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
         for one in shown:
             print(json.dumps(one.as_object()))
         return
-    table = Table("study", "outcome", "probability", "objects", "milliseconds by stage", "reason", title="cxrnode demo")
+    stages = sorted({stage for one in shown for stage in one.stages_ms}, key=STAGES.index)
+    table = Table("study", "outcome", "probability", "objects", *(f"{stage} ms" for stage in stages))
     for one in shown:
         probability = "" if one.probability is None else f"{one.probability:.3f}"
-        stages = ", ".join(f"{name} {ms:.0f}" for name, ms in one.stages_ms.items())
-        table.add_row(one.name, one.outcome, probability, str(one.objects), stages, one.reason)
-    console = Console()
+        times = (f"{one.stages_ms[stage]:.0f}" if stage in one.stages_ms else "" for stage in stages)
+        table.add_row(one.name, one.outcome, probability, str(one.objects), *times)
+    console = Console(width=max(100, Console().width))
     console.print(table)
+    for one in shown:
+        if one.reason:
+            console.print(f"{one.name}: {one.reason}")
     console.print(f"source, overlay and report side by side: {index}")
 
 
