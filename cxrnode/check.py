@@ -95,7 +95,7 @@ def _broker(settings: Settings) -> str:
 def _weights(settings: Settings) -> str:
     from models.card import find, load_card
 
-    card = load_card(find(settings.model.name, settings.model.zoo_dir))
+    card = load_card(find(settings.model.name, settings.model.zoo))
     return f"{card.name} {card.version}: the weights are those on the card"
 
 

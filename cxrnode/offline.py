@@ -41,7 +41,7 @@ def analyse_files(paths: Sequence[Path], settings: Settings, *, out: Path | None
     from models.reader import load
 
     studies = group(files_below(paths))
-    model = load(find(settings.model.name, settings.model.zoo_dir), settings.worker.device, settings.worker.threads)
+    model = load(find(settings.model.name, settings.model.zoo), settings.worker.device, settings.worker.threads)
     console = Console(stderr=True)
     lines = []
     shown: Iterable[Study] = studies

@@ -95,7 +95,7 @@ class Queue(Part):
     max_attempts: int = Field(default=3, ge=1)
     studies_per_task: int = Field(default=8, ge=1, le=256)
     reconcile_s: Positive = 1.0
-    resubmit_s: Positive = 60.0
+    resubmit_s: Positive = 10.0
 
 
 class Worker(Part):
@@ -111,7 +111,12 @@ class ModelChoice(Part):
     """Which model reads."""
 
     name: str = "pneumonia-efficientnet-lite0"
-    zoo_dir: Path | None = None
+    zoo_dir: str = ""
+
+    @property
+    def zoo(self) -> Path | None:
+        """The folder of model folders; None is the one that comes with the program."""
+        return Path(self.zoo_dir) if self.zoo_dir else None
 
 
 class Rules(Part):

@@ -95,7 +95,7 @@ class Node:
 
 def up(settings: Settings) -> None:
     """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
-    load_card(find(settings.model.name, settings.model.zoo_dir))
+    load_card(find(settings.model.name, settings.model.zoo))
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(True))

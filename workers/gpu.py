@@ -17,7 +17,7 @@ _owned: list[Reader] = []
 
 def open_reader(settings: Settings) -> Reader:
     """The model in the settings, loaded and warm. Raises ModelMismatch."""
-    reader = load_reader(find(settings.model.name, settings.model.zoo_dir), settings.worker.device, _threads(settings))
+    reader = load_reader(find(settings.model.name, settings.model.zoo), settings.worker.device, _threads(settings))
     reader.warm()
     return reader
 

@@ -13,7 +13,7 @@ Role = Literal["analyse", "deliver"]
 def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
     if role == "analyse":
-        load_card(find(settings.model.name, settings.model.zoo_dir))
+        load_card(find(settings.model.name, settings.model.zoo))
         importlib.import_module("workers.gpu")  # connects the signal that makes each child own a model
     from workers.app import app
 
