@@ -128,14 +128,16 @@ def disk_options() -> list[str]:
 
 def install_peers() -> None:
     """Install the programs that the tests want as peers and judges; without root, say which are missing."""
-    missing = missing_peers()
+    missing, fault = missing_peers(), ""
     if missing and can_install():
-        with contextlib.suppress(SetupFailedError):
+        try:
             apt_install(missing)
+        except SetupFailedError as error:
+            fault = f" ({error})"
         missing = missing_peers()
     if not missing:
         return
-    message = f"not installed: {' '.join(missing)}. As root: apt-get install {' '.join(missing)}"
+    message = f"not installed: {' '.join(missing)}{fault}. As root: apt-get install {' '.join(missing)}"
     if os.environ.get("CI") == "true":
         raise SetupFailedError(message)
     print(f"{message}\nUntil then the tests that need them are skipped, each with its reason.", flush=True)

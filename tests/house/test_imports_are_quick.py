@@ -1,0 +1,52 @@
+"""The command line loads what a command needs and no more: torch alone costs a second."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = {"torch", "torchvision", "timm", "pytorch_grad_cam", "highdicom", "scipy", "matplotlib"}
+RUN = """
+import sys
+sys.argv = ["cxrnode", {arguments}]
+from cxrnode.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import cxrnode.cli",
+        "import models.card",
+        "import cxrnode.receive, cxrnode.deliver, cxrnode.complete",
+        RUN.format(arguments='"--help"'),
+        RUN.format(arguments='"status", "--help"'),
+        RUN.format(arguments='"status", "--json"'),
+        RUN.format(arguments='"analyse", "--help"'),
+    ],
+    ids=["cli", "card", "verbs", "--help", "status --help", "status", "analyse --help"],
+)
+def test_what_needs_no_model_loads_no_torch(code: str, tmp_path: Path) -> None:
+    assert loaded(code, tmp_path) & SLOW == set()
+
+
+def test_what_reads_radiographs_is_seen_to_load_torch(tmp_path: Path) -> None:
+    assert "torch" in loaded("import models.reader", tmp_path)
+
+
+def loaded(code: str, folder: Path) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running this code."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
+        env=os.environ | {"CXRNODE_NODE__STATE_DIR": str(folder / "var")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in run.stderr.split()}
