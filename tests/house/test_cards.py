@@ -1,0 +1,35 @@
+"""Every model that ships has a card, the weights on it, and the recipe it came from."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cxrnode.settings import Settings
+from models.card import ZOO_DIR, find, load_card
+
+FOLDERS = sorted(path.parent for path in ZOO_DIR.glob("*/*.*"))
+
+
+def test_the_model_of_the_default_settings_ships() -> None:
+    assert find(Settings().model.name).is_dir()
+
+
+@pytest.mark.parametrize("folder", sorted(set(FOLDERS)), ids=lambda path: path.name)
+def test_a_model_folder_holds_card_weights_and_recipe_and_nothing_else(folder: Path) -> None:
+    card = load_card(folder)
+
+    assert card.name == folder.name
+    assert {path.name for path in folder.iterdir()} == {"card.toml", card.weights.file, "recipe.toml"}
+    assert tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))["data"]["digest"] == card.data.digest
+
+
+@pytest.mark.parametrize("folder", sorted(set(FOLDERS)), ids=lambda path: path.name)
+def test_a_card_says_who_it_is_for_and_how_good_it_was_on_whom(folder: Path) -> None:
+    card = load_card(folder)
+
+    assert card.not_for
+    assert card.population.sentence
+    tested = [figure for figure in card.measured if figure.split == "test"]
+    assert tested
+    assert all(figure.ci_low <= figure.value <= figure.ci_high for figure in tested)

@@ -1,0 +1,40 @@
+"""Nothing in the repository belongs to one machine, one network or one patient."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.house.rooms import ROOT
+
+MACHINES = re.compile(r"/(root|home|work|opt|Users|mnt|media)/\w")
+REGISTRIES = re.compile(
+    r"\b(pypi\.(org|python)|pythonhosted\.org|download\.pytorch|npmjs\.(org|com)|deb\.debian\.org)\b"
+)
+PICTURES = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".npy", ".npz"}
+HERE = Path(__file__).name
+
+
+def tracked() -> list[Path]:
+    """Every file that git keeps; without git, there is nothing to ask."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing tells which files are tracked")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("pattern", [MACHINES, REGISTRIES], ids=["path of one machine", "host of a registry"])
+def test_no_tracked_file_names_a_machine_or_a_registry(pattern: re.Pattern[str]) -> None:
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in tracked() if path.name != HERE}
+
+    found = {
+        str(path.relative_to(ROOT)): match.group() for path, text in texts.items() if (match := pattern.search(text))
+    }
+    assert found == {}
+
+
+def test_no_tracked_file_is_an_image() -> None:
+    images = [path for path in tracked() if path.suffix.lower() in PICTURES or path.read_bytes()[128:132] == b"DICM"]
+
+    assert images == []
