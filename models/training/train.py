@@ -15,6 +15,7 @@ from models.devices import choose
 from models.training.dataset import DataSet, Film, labels_of, read_films
 from models.training.loop import Epoch, be_repeatable, fit
 from models.training.measure import measure
+from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
 from models.training.start import STARTS, begin
 from models.training.trained import Trained, calibrated
@@ -48,6 +49,9 @@ def train(
     be_repeatable(recipe.seed)
     network = begin(start, data_dir, recipe.schedule.dropout).to(place)
     best = fit(network, films, recipe, start, place, tell)
+    settle_norms(
+        network, films.split("train"), start, batch=recipe.schedule.batch, seed=recipe.seed, device=place
+    )
 
     trained = calibrated(network, films.split("val"), start, place)
     measured = []
