@@ -56,7 +56,7 @@ def test_a_small_disk_is_refused_before_the_download_with_what_was_wanted(
     ("log", "words"),
     [
         (
-            "WARNING: Retrying after connection broken by 'NewConnectionError(': unknown')'\nERROR: No distribution found",
+            "WARNING: Retrying after connection broken by 'NewConnectionError'\nERROR: No distribution found",
             "no network",
         ),
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
