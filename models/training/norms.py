@@ -1,4 +1,4 @@
-"""Batch norms are settled last: their statistics are taken anew from the training films, as these will be seen in service.
+"""Batch norms are settled last: their statistics are taken anew from the training films, as service will see them.
 
 While learning, a batch norm's running statistics trail behind weights that still move, over films that chance has
 changed; after few epochs they fit neither. One pass without augmentation mends it (as in stochastic weight averaging,
