@@ -49,9 +49,7 @@ def train(
     be_repeatable(recipe.seed)
     network = begin(start, data_dir, recipe.schedule.dropout).to(place)
     best = fit(network, films, recipe, start, place, tell)
-    settle_norms(
-        network, films.split("train"), start, batch=recipe.schedule.batch, seed=recipe.seed, device=place
-    )
+    settle_norms(network, films.split("train"), start, batch=recipe.schedule.batch, seed=recipe.seed, device=place)
 
     trained = calibrated(network, films.split("val"), start, place)
     measured = []
