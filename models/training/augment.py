@@ -1,4 +1,4 @@
-"""What chance does to a batch of films while learning: stretch, shift, rotation, brightness and contrast."""
+"""What chance does to a batch of films while learning: stretch, shift, rotation, blur, brightness and contrast."""
 
 import torch
 from torch import Generator, Tensor
@@ -28,5 +28,19 @@ def augment(images: Tensor, wanted: Augmentation, generator: Generator) -> Tenso
 
     grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if wanted.blur_px:
+        moved = blurred(moved, even(0, wanted.blur_px).to(images.device))
     middle = moved.mean(dim=(1, 2, 3), keepdim=True)
     return ((moved - middle) * contrast + middle + brightness).clamp(0, 1)
+
+
+def blurred(images: Tensor, sigma_px: Tensor) -> Tensor:
+    """(N, 1, rows, columns) -> the same, each image under a Gaussian of its own standard deviation, borders mirrored."""
+    radius = 5
+    offsets = torch.arange(-radius, radius + 1, device=images.device)
+    weights = torch.exp(-0.5 * (offsets / sigma_px.clamp(min=1e-3)[:, None]) ** 2)
+    weights = weights / weights.sum(dim=1, keepdim=True)  # (N, 2 * radius + 1)
+    side_by_side = functional.pad(images, (radius,) * 4, mode="reflect").transpose(0, 1)  # (1, N, rows, columns)
+    across = functional.conv2d(side_by_side, weights[:, None, None, :], groups=len(images))
+    both = functional.conv2d(across, weights[:, None, :, None], groups=len(images))
+    return both.transpose(0, 1)

@@ -63,6 +63,8 @@ class Augmentation(Table):
     rotation_deg: float = Field(ge=0, le=45)
     brightness: Fraction
     contrast: float = Field(ge=0, lt=1)
+    blur_px: float = Field(default=0.0, ge=0, le=3)
+    """standard deviation of a Gaussian, in pixels of the network's input: takes away the sharpness as a clue"""
 
 
 class Promise(Table):

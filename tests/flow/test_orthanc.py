@@ -15,6 +15,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from cxrnode.settings import Settings
 from models.card import find
 from models.reader import load
 from tests.builders import make_cxr
@@ -30,6 +31,7 @@ FILMS = 50
 class Day:
     """What was pushed, and what the node, Orthanc and `cxrnode analyse` made of it."""
 
+    settings: Settings
     pushed: list[Path]
     status: dict[str, Any]
     filed: list[Dataset]
@@ -54,7 +56,14 @@ def day(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         files.append(folder / f"filed-{number}.dcm")
         files[-1].write_bytes(content)
     lines = [json.loads(line) for line in told.stdout.splitlines()]
-    return Day(pushed, status, [pydicom.dcmread(file) for file in files], files, {line["file"]: line for line in lines})
+    return Day(
+        node.settings,
+        pushed,
+        status,
+        [pydicom.dcmread(file) for file in files],
+        files,
+        {line["file"]: line for line in lines},
+    )
 
 
 def wrapped_films(shared_data: Path, folder: Path) -> list[Path]:
@@ -100,7 +109,8 @@ def test_the_referee_finds_no_error_in_anything_filed(day: Day) -> None:
 
 
 def test_the_probability_is_the_same_in_the_report_in_analyse_and_from_the_model(day: Day) -> None:
-    reader = load(find("pneumonia-efficientnet-lite0", None), "cpu", 1)
+    model = day.settings.model
+    reader = load(find(model.name, model.zoo), "cpu", 1)
     reported = {str(d.StudyInstanceUID): probability_in(d) for d in day.filed if d.SOPClassUID == SR}
     films = [file for file in day.pushed if file.name.startswith("film-")]
     assert len(films) == FILMS

@@ -75,9 +75,9 @@ def test_batch_mates_change_nothing_on_real_films(shared_data: Path, reader: Rea
 
 
 def test_more_than_a_batch_keeps_its_order(reader: Reader) -> None:
-    films = radiographs(BATCH + 2)
+    films = radiographs(BATCH["cuda"] + 2)
     findings = reader.read(films)
-    assert len(findings) == BATCH + 2
+    assert len(findings) == BATCH["cuda"] + 2
     assert same(findings[-1], reader.read([films[-1]])[0])
     assert reader.read([]) == []
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from models.training.augment import augment
+from models.training.augment import augment, blurred
 from models.training.recipe import Augmentation
 
 NOTHING = Augmentation(stretch=1.0, shift=0.0, rotation_deg=0.0, brightness=0.0, contrast=0.0)
@@ -52,3 +52,25 @@ def test_the_aspect_is_stretched_both_ways_and_no_further_than_told() -> None:
     assert aspects.max() > 1.25
     assert heights.min() >= 24 / 1.25 - 2
     assert heights.max() <= 24 * 1.25 + 2
+
+
+def test_blur_takes_each_films_edges_by_its_own_amount_and_keeps_its_grey() -> None:
+    images = torch.rand(3, 1, 48, 48, generator=seeded())
+
+    changed = blurred(images, torch.tensor([0.0, 0.5, 1.5]))
+
+    edges = (changed[..., 1:] - changed[..., :-1]).abs().mean(dim=(1, 2, 3))
+    assert torch.allclose(changed[0], images[0], atol=1e-6)
+    assert edges[0] > 1.5 * edges[1] > 3 * edges[2]
+    assert changed.mean(dim=(1, 2, 3)).numpy() == pytest.approx(images.mean(dim=(1, 2, 3)).numpy(), abs=0.01)
+
+
+def test_a_blur_is_a_gaussian_of_its_standard_deviation() -> None:
+    point = torch.zeros(1, 1, 33, 33)
+    point[0, 0, 16, 16] = 1.0
+
+    row = blurred(point, torch.tensor([1.2]))[0, 0].sum(dim=0)
+
+    offsets = torch.arange(33) - 16
+    assert float(row.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert float((row * offsets**2).sum()) == pytest.approx(1.2**2, rel=0.01)
