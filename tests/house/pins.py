@@ -1,12 +1,14 @@
 """Print constraints.txt: every package that the project and its extras lead to, at the version installed here.
 
+What only another Python or another build of torch needs is not installed here and keeps the pin it has.
+
 python -m tests.house.pins > constraints.txt
 """
 
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -14,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+CONSTRAINTS = PYPROJECT.with_name("constraints.txt")
 HEADER = """\
 # Every package of the environment at one exact version. Made by `make constraints` from what is installed in .venv:
 # to take a newer version, install it there, run `make test`, then `make constraints`.
@@ -46,10 +49,24 @@ def closure() -> dict[str, Version]:
     return versions
 
 
+def kept() -> dict[str, Version]:
+    """The pins of constraints.txt for packages that are not installed here."""
+    pins = [line.split("==") for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    return {name: Version(version) for name, version in pins if not _installed(name)}
+
+
 def lines() -> Iterator[str]:
     """The pins, sorted, without local version labels such as +cpu."""
-    for name, version in sorted(closure().items()):
+    for name, version in sorted((kept() | closure()).items()):
         yield f"{name}=={version.public}"
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _extras(need: Requirement) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 from cxrnode.settings import Settings
 from models.card import ZOO_DIR, find, load_card
 
+LARGEST_MB = 25  # a folder is in every clone, wheel and image
 FOLDERS = sorted(path.parent for path in ZOO_DIR.glob("*/*.*"))
 
 
@@ -21,6 +22,7 @@ def test_a_model_folder_holds_card_weights_and_recipe_and_nothing_else(folder: P
 
     assert card.name == folder.name
     assert {path.name for path in folder.iterdir()} == {"card.toml", card.weights.file, "recipe.toml"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= LARGEST_MB * 1e6
     assert tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))["data"]["digest"] == card.data.digest
 
 

@@ -1,5 +1,6 @@
 """Nothing in the repository belongs to one machine, one network or one patient."""
 
+import hashlib
 import re
 import subprocess
 from pathlib import Path
@@ -13,7 +14,6 @@ REGISTRIES = re.compile(
     r"\b(pypi\.(org|python)|pythonhosted\.org|download\.pytorch|npmjs\.(org|com)|deb\.debian\.org)\b"
 )
 PICTURES = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", ".npy", ".npz"}
-HERE = Path(__file__).name
 
 
 def tracked() -> list[Path]:
@@ -26,7 +26,7 @@ def tracked() -> list[Path]:
 
 @pytest.mark.parametrize("pattern", [MACHINES, REGISTRIES], ids=["path of one machine", "host of a registry"])
 def test_no_tracked_file_names_a_machine_or_a_registry(pattern: re.Pattern[str]) -> None:
-    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in tracked() if path.name != HERE}
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in tracked()}
 
     found = {
         str(path.relative_to(ROOT)): match.group() for path, text in texts.items() if (match := pattern.search(text))
@@ -38,3 +38,16 @@ def test_no_tracked_file_is_an_image() -> None:
     images = [path for path in tracked() if path.suffix.lower() in PICTURES or path.read_bytes()[128:132] == b"DICM"]
 
     assert images == []
+
+
+def test_no_tracked_file_is_one_of_the_shared_data(shared_data: Path) -> None:
+    manifests = sorted(shared_data.rglob("*manifest.csv"))
+    assert manifests
+    theirs = {digest for path in manifests for digest in re.findall(r"\b[0-9a-f]{64}\b", path.read_text("utf-8"))}
+    theirs |= {sha256(path) for path in (*manifests, *shared_data.rglob("*.md"))}
+
+    assert [path for path in tracked() if sha256(path) in theirs] == []
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

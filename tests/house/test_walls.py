@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from tests.house.rooms import PACKAGES, ROOT, layer, modules
+from tests.house.rooms import LAYERS, PACKAGES, ROOT, layer, modules
 
 MAY_IMPORT = {
     "doors": {"doors", "verbs", "tools", "models", "values", "floor"},
@@ -61,6 +62,8 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import; write the whole name"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names |= {name.value for name in node.args if isinstance(name, ast.Constant)}
     return names
 
 
@@ -113,6 +116,18 @@ def test_an_import_that_runs_upwards_or_sideways_is_found(tmp_path: Path, room: 
     (fault,) = faults(tmp_path)
     assert fault.startswith(room.removesuffix(".py").replace("/", "."))
     assert f"imports {package}.{name} " in fault
+
+
+def test_an_import_by_importlib_is_an_import(tmp_path: Path) -> None:
+    plant(tmp_path, "cxrnode/pixels.py", 'import importlib\n\nimportlib.import_module("torch.nn")')
+
+    assert list(faults(tmp_path)) == ["cxrnode.pixels imports torch, which lives in models"]
+
+
+def test_the_layers_name_every_room_and_no_room_that_is_gone() -> None:
+    rooms = {name.split(".")[1] for name in modules() if name.startswith("cxrnode.")}
+
+    assert sorted(chain.from_iterable(LAYERS.values())) == sorted(rooms)
 
 
 def test_a_room_that_nobody_has_given_a_layer_is_found(tmp_path: Path) -> None:
