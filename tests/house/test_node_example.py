@@ -1,5 +1,6 @@
 """config/node.example.toml names every setting, with its default and a comment; the other settings files load."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -12,6 +13,12 @@ from cxrnode.settings import Destination, Sender, Settings, load
 from tests.house.rooms import ROOT
 
 EXAMPLE = ROOT / "config" / "node.example.toml"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CXRNODE_")]:
+        monkeypatch.delenv(name)
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other() -> None:
