@@ -10,9 +10,10 @@ demo:  ## run the node on real radiographs and show what comes back, in demo-out
 	@.ci/setup demo
 	@.venv/bin/cxrnode demo $(ARGS)
 
+# One thread of torch in each of two processes: with two threads each, the tests of the models took five times as long.
 test:  ## run every test (ARGS="-k spool" runs some)
 	@.ci/setup test
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint:  ## ruff, its formatter, and mypy
 	@.ci/setup lint
