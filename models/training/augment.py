@@ -35,7 +35,7 @@ def augment(images: Tensor, wanted: Augmentation, generator: Generator) -> Tenso
 
 
 def blurred(images: Tensor, sigma_px: Tensor) -> Tensor:
-    """(N, 1, rows, columns) -> the same, each image under a Gaussian of its own standard deviation, borders mirrored."""
+    """(N, 1, rows, columns) -> the same, each under a Gaussian of its own deviation, borders mirrored."""
     radius = 5
     offsets = torch.arange(-radius, radius + 1, device=images.device)
     weights = torch.exp(-0.5 * (offsets / sigma_px.clamp(min=1e-3)[:, None]) ** 2)
