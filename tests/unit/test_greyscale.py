@@ -196,7 +196,7 @@ def test_an_impossible_transformation_is_refused(attributes: dict[str, object], 
 def test_a_window_that_is_no_number_is_refused(written: bytes) -> None:
     buffer = io.BytesIO()
     make_cxr(RAMP, WindowWidth="7777").save_as(buffer)
-    bad = buffer.getvalue().replace(b"7777", written, 1)
+    bad = buffer.getvalue().replace(b"DS\x04\x007777", b"DS\x04\x00" + written)  # in no UID made by chance
 
     with pytest.raises(Refused, match=r"WindowWidth \(0028,1051\)"):
         read_radiograph(dcmread(io.BytesIO(bad)))
