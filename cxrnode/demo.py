@@ -186,12 +186,14 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
             print(json.dumps(one.as_object()))
         return
     stages = sorted({stage for one in shown for stage in one.stages_ms}, key=STAGES.index)
-    table = Table("study", "outcome", "probability", "objects", *(f"{stage} ms" for stage in stages))
+    table = Table(
+        "study", "outcome", "probability", "objects", *(f"{stage} ms" for stage in stages), title="cxrnode demo"
+    )
     for one in shown:
         probability = "" if one.probability is None else f"{one.probability:.3f}"
         times = (f"{one.stages_ms[stage]:.0f}" if stage in one.stages_ms else "" for stage in stages)
         table.add_row(one.name, one.outcome, probability, str(one.objects), *times)
-    console = Console(width=max(100, Console().width))
+    console = Console(width=max(118, Console().width))
     console.print(table)
     for one in shown:
         if one.reason:

@@ -26,7 +26,8 @@ def analyse(task_key: str) -> None:
     from workers.analysis import analyse_leased
 
     queue = desk().settings.queue
-    held = work.lease(desk().ledger, task_key, datetime.now(UTC), queue.lease_s, queue.studies_per_task - 1)
+    limits = {"companions": queue.studies_per_task - 1, "max_attempts": queue.max_attempts}
+    held = work.lease(desk().ledger, task_key, datetime.now(UTC), queue.lease_s, **limits)
     if held:
         analyse_leased(desk(), held, gpu.reader())
 

@@ -57,13 +57,25 @@ def submitted(ledger: Ledger, task_keys: Sequence[str], now: datetime) -> None:
         db.execute(update(tasks).where(tasks.c.key.in_(task_keys)).values(submitted_at=now))
 
 
-def lease(ledger: Ledger, task_key: str, now: datetime, lease_s: float, companions: int = 0) -> list[Lease]:
+def lease(
+    ledger: Ledger,
+    task_key: str,
+    now: datetime,
+    lease_s: float,
+    *,
+    companions: int = 0,
+    max_attempts: int | None = None,
+) -> list[Lease]:
     """Lease this task if it is due, and up to `companions` more of its work and lane; empty when it is not due.
 
-    A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it.
+    A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it. One that was
+    begun `max_attempts` times is not leased again, even when the broker redelivers it: `exhausted` names it.
     """
+    mine = [tasks.c.key == task_key, _is_due(now)]
+    if max_attempts is not None:
+        mine.append(tasks.c.attempts < max_attempts)
     with ledger.writing() as db:
-        first = db.execute(select(tasks).where(tasks.c.key == task_key, _is_due(now)).with_for_update()).first()
+        first = db.execute(select(tasks).where(*mine).with_for_update()).first()
         if first is None:
             return []
         chosen = [first]

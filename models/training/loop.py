@@ -44,6 +44,8 @@ def be_repeatable(seed: int) -> None:
     """Seed torch and ask for repeatable kernels; call before the network is built."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it first starts
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # Filling fresh memory costs a pass over it each time, and no result here is read from it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch makes it at import
     torch.manual_seed(seed)
 
 

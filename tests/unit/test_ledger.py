@@ -46,7 +46,7 @@ class Bench:
 
     def lease(self, now: datetime, companions: int = 0) -> list[Lease]:
         due = work.due(self.ledger, now, {})
-        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions) if due else []
+        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions=companions) if due else []
 
     def finish(self, held: Lease, now: datetime, *, objects: int = 1, sent_to: tuple[str, ...] = ("pacs",)) -> None:
         study = outcomes.study_of(self.ledger, self.spool, held.round_key)
@@ -163,6 +163,8 @@ def test_an_analysis_that_keeps_stopping_its_worker_is_given_up_with_a_reason(be
         bench.lease(now)
         now += timedelta(seconds=LEASE_S)
 
+    (task,) = work.due(bench.ledger, now, {})
+    assert work.lease(bench.ledger, task.task_key, now, LEASE_S, max_attempts=3) == [], "not even when redelivered"
     (held,) = work.exhausted(bench.ledger, 3, now)
     outcomes.abandon(bench.ledger, held, "stopped its worker 3 times", now)
 
