@@ -103,7 +103,7 @@ class Worker(Part):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     processes: int = Field(default=1, ge=1, le=64)
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=0)
     delivery_processes: int = Field(default=2, ge=1, le=64)
 
 

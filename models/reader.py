@@ -64,8 +64,8 @@ class Reader:
         ]
 
 
-def load(folder: Path, device: str = "auto", threads: int = 0) -> Reader:
-    """Load the model in `folder`; `threads` 0 leaves torch its own choice. Raises ModelMismatch."""
+def load(folder: Path, device: str = "auto", threads: int = 1) -> Reader:
+    """Load the model in `folder`; `threads` 0 leaves torch its own choice, and about 1e-6 of the probability to it. Raises ModelMismatch."""
     card = load_card(folder)
     if threads:
         torch.set_num_threads(threads)

@@ -43,7 +43,7 @@ def test_a_pacs_that_echoes_everything_back_opens_no_round(tmp_path: Path) -> No
         node.wait_until_finished(1)
         echoed = [saved(stored, tmp_path / f"echo-{n}.dcm") for n, stored in enumerate(pacs.stored)]
         node.push(*echoed)
-        status = node.wait_until(lambda s: s["received"] == 3)
+        status = node.wait_until(lambda s: {"place": "own result", "outcome": "", "instances": 2} in s["instances"])
 
     assert status["balanced"]
     assert len(status["rounds"]) == 1
