@@ -65,7 +65,10 @@ class Reader:
 
 
 def load(folder: Path, device: str = "auto", threads: int = 1) -> Reader:
-    """Load the model in `folder`; `threads` 0 leaves torch its own choice, and about 1e-6 of the probability to it. Raises ModelMismatch."""
+    """Load the model in `folder`. Raises ModelMismatch.
+
+    `threads` 0 leaves their number to torch, and with it about 1e-6 of the probability.
+    """
     card = load_card(folder)
     if threads:
         torch.set_num_threads(threads)
