@@ -16,7 +16,7 @@ from pydicom.errors import InvalidDicomError
 from cxrnode import __version__
 from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.finding import Algorithm, Finding, Outcome, Reading, study_outcome
+from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
 from cxrnode.pixels import read_radiograph
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
@@ -46,8 +46,8 @@ class Model(Protocol):
     def algorithm(self) -> Algorithm:
         """What results say of the model."""
 
-    def read(self, radiographs: Sequence[Radiograph]) -> list[Finding]:
-        """One finding a radiograph, in order; each radiograph (rows, columns) float32 in [0, 1], air dark."""
+    def read(self, radiographs: Sequence[Radiograph]) -> Sequence[Finding | Refusal]:
+        """One answer a radiograph, in order; each radiograph (rows, columns) float32 in [0, 1], air dark."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,15 @@ def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Seque
     if not legible:
         return
     started = perf_counter()
-    findings = model.read([radiograph for _, radiograph, _ in legible])
+    answers = model.read([radiograph for _, radiograph, _ in legible])
     share_ms = (perf_counter() - started) * 1000 / len(legible)
-    for (image, _, clock), finding in zip(legible, findings, strict=True):
+    for (image, _, clock), answer in zip(legible, answers, strict=True):
         clock.ms["read"] = clock.ms.get("read", 0.0) + share_ms
-        outcome = model.algorithm.judge(finding.probability)
-        image.reading = Reading(image.instance.sop_instance_uid, outcome, finding=finding, warnings=image.warnings)
+        if isinstance(answer, Refusal):
+            image.end(Outcome.REFUSED, answer.reason)
+            continue
+        outcome = model.algorithm.judge(answer.probability)
+        image.reading = Reading(image.instance.sop_instance_uid, outcome, finding=answer, warnings=image.warnings)
 
 
 def make_objects(
@@ -170,7 +173,7 @@ def make_objects(
     overlays = [
         build_overlay(source, image.radiograph, reading, context)
         for image, source, reading in told
-        if image.radiograph is not None
+        if image.radiograph is not None and reading.finding is not None
     ]
     return (_object("report", report), *(_object("overlay", overlay) for overlay in overlays))
 

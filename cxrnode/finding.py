@@ -56,13 +56,26 @@ class Heatmap:
         return np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a model does not read a radiograph whose header let it pass: one sentence about its pixels."""
+
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What the model says of one radiograph: the raw logit, the calibrated probability in [0, 1], the map."""
+    """What the model says of one radiograph: the raw logit, the calibrated probability in [0, 1], the map.
+
+    `lung_share` is the part of the map's mass, in [0, 1], that lies in the lungs; None when nobody looked for lungs.
+    `localised` is False when too little of it does for the map to be shown as a finding.
+    """
 
     logit: float
     probability: float
     heatmap: Heatmap
+    lung_share: float | None = None
+    localised: bool = True
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
