@@ -86,7 +86,9 @@ class Finding:
 class Algorithm:
     """What a result must say of the model that made it; taken from the model's card.
 
-    `digest` is the sha256 of everything on the card that changes a result, and `device_uid` is derived from it.
+    `digest` is the sha256 of everything on the card that changes a result, and of the prevalence that is not the
+    card's; `device_uid` is derived from it. `prevalence` and `operating_point` go together: where a site has set its
+    own prevalence both are shifted to it, and `card_prevalence` is what the card says.
     """
 
     name: str
@@ -98,6 +100,12 @@ class Algorithm:
     prevalence: float
     population: str
     age_years: tuple[int, int]
+    views: tuple[str, ...] = ()
+    """the views that the model was trained on; none: not known"""
+    modalities: tuple[str, ...] = ()
+    """likewise"""
+    card_prevalence: float | None = None
+    """None: `prevalence` is the card's own"""
 
     def judge(self, probability: float) -> Outcome:
         """Positive at or above the operating point."""

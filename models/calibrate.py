@@ -14,6 +14,23 @@ def probability(logit: float, temperature: float) -> float:
     return math.exp(scaled) / (1.0 + math.exp(scaled))
 
 
+def at_prevalence(probability: float, card_prevalence: float, site_prevalence: float) -> float:
+    """What a probability that holds at one prevalence is at another, the images of each class being alike.
+
+    The odds are multiplied by the ratio of the prior odds, which is equation 2.4 of Saerens, Latinne and Decaestecker
+    (Neural Computation 14, 2002) for two classes. The order of probabilities is kept. Raises ValueError for a
+    prevalence that is not between 0 and 1, both excluded.
+    """
+    for prevalence in (card_prevalence, site_prevalence):
+        if not 0.0 < prevalence < 1.0:
+            raise ValueError(f"prevalence is {prevalence}; wanted a number between 0 and 1, both excluded")
+    if card_prevalence == site_prevalence:
+        return probability
+    positive = probability * (site_prevalence / card_prevalence)
+    negative = (1.0 - probability) * ((1.0 - site_prevalence) / (1.0 - card_prevalence))
+    return positive / (positive + negative)
+
+
 def probabilities(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """`probability` of each of (N,) logits."""
     return np.array([probability(float(logit), temperature) for logit in logits], dtype=np.float64)

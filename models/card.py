@@ -1,6 +1,7 @@
 """ModelCard: what a model is, wants and promises; a folder whose weights are not the card's does not load."""
 
 import hashlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm
 from cxrnode.uids import digest_of, uid_from
+from models.calibrate import at_prevalence
 from models.strict import Table, read_table
 
 ZOO_DIR = Path(__file__).parent / "zoo"
@@ -169,9 +171,13 @@ class ModelCard(Table):
         """The Device UID that results name as their observer: another digest, another device."""
         return uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": self.digest})
 
-    def algorithm(self) -> Algorithm:
-        """What a result must say of this model."""
-        return Algorithm(
+    def algorithm(self, prevalence: float | None = None) -> Algorithm:
+        """What a result must say of this model, at a site's own `prevalence` or else the card's.
+
+        The operating point moves with the probabilities, so that the same images are positive. Raises ModelMismatch
+        when the card's prevalence is 0 or 1, from which nothing can be shifted.
+        """
+        of_card = Algorithm(
             name=self.name,
             version=self.version,
             digest=self.digest,
@@ -181,6 +187,24 @@ class ModelCard(Table):
             prevalence=self.calibration.prevalence,
             population=self.population.sentence,
             age_years=self.population.age_years,
+            views=self.population.views,
+            modalities=self.population.modality,
+        )
+        return of_card if prevalence is None else self._at(prevalence, of_card)
+
+    def _at(self, prevalence: float, of_card: Algorithm) -> Algorithm:
+        try:
+            operating_point = at_prevalence(of_card.operating_point, of_card.prevalence, prevalence)
+        except ValueError as error:
+            raise ModelMismatch(f"{self.name} has no probabilities at a prevalence of {prevalence}: {error}") from error
+        digest = digest_of({"card": of_card.digest, "prevalence": prevalence})
+        return replace(
+            of_card,
+            digest=digest,
+            device_uid=uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": digest}),
+            operating_point=operating_point,
+            prevalence=prevalence,
+            card_prevalence=of_card.prevalence,
         )
 
 

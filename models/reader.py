@@ -3,6 +3,8 @@
 import os
 import threading
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from safetensors.torch import load_file
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding
-from models.calibrate import probability
+from models.calibrate import at_prevalence, probability
 from models.card import ModelCard, load_card
 from models.devices import choose
 from models.explain import Explainer
@@ -46,14 +48,29 @@ class Reader:
             raise RuntimeError("the model was loaded before the fork; wanted each process to load its own")
         with self._turn:
             return [
-                finding
+                self._at_site(finding)
                 for first in range(0, len(radiographs), self._batch)
                 for finding in self._read_batch(radiographs[first : first + self._batch])
             ]
 
+    def at(self, prevalence: float | None) -> "Reader":
+        """The same network, taking turns with this one, at a site's own prevalence (None: the card's).
+
+        Raises ModelMismatch.
+        """
+        other = copy(self)
+        other.algorithm = self.card.algorithm(prevalence)
+        return other
+
     def warm(self) -> None:
         """One pass over a blank image, so that the first patient does not wait for libraries to start."""
         self.read([np.zeros((self.card.input.rows, self.card.input.columns), dtype=np.float32)])
+
+    def _at_site(self, finding: Finding) -> Finding:
+        if self.algorithm.card_prevalence is None:
+            return finding
+        shift = (self.algorithm.card_prevalence, self.algorithm.prevalence)
+        return replace(finding, probability=at_prevalence(finding.probability, *shift))
 
     def _read_batch(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
         inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])
@@ -64,8 +81,8 @@ class Reader:
         ]
 
 
-def load(folder: Path, device: str = "auto", threads: int = 1) -> Reader:
-    """Load the model in `folder`. Raises ModelMismatch.
+def load(folder: Path, device: str = "auto", threads: int = 1, prevalence: float | None = None) -> Reader:
+    """Load the model in `folder`, its probabilities at `prevalence` or else the card's. Raises ModelMismatch.
 
     `threads` 0 leaves their number to torch, and with it about 1e-6 of the probability.
     """
@@ -79,4 +96,4 @@ def load(folder: Path, device: str = "auto", threads: int = 1) -> Reader:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
-    return Reader(card, Explainer(network.to(place).eval(), card.gradcam.layer), place)
+    return Reader(card, Explainer(network.to(place).eval(), card.gradcam.layer), place).at(prevalence)

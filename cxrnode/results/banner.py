@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxrnode.finding import Algorithm, Outcome, Reading
 from cxrnode.results.heat import CONTOUR_COLOUR, FLOOR, colours
-from cxrnode.results.words import NOTICE, OUTCOMES, figures, plain
+from cxrnode.results.words import NOTICE, OUTCOMES, figures, percent, plain
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -91,7 +91,8 @@ def banner_for(reading: Reading, algorithm: Algorithm) -> Banner:
     low, high = algorithm.age_years
     model = (
         f"{algorithm.name} {algorithm.version}; trained on ages {low} to {high} years; "
-        f"the probability holds at {algorithm.prevalence:.0%} prevalence"
+        f"the probability holds at {percent(algorithm.prevalence)} prevalence, "
+        f"{'as in training' if algorithm.card_prevalence is None else 'as this site has set'}"
     )
     warnings = [line for warning in reading.warnings for line in wrapped(f"Warning: {plain(warning)}")]
     if len(warnings) > MOST_WARNING_LINES:

@@ -133,7 +133,9 @@ def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
     """TID 4019: the model, with everything that a probability depends on as parameters."""
     parameters = {
         "operating point": algorithm.operating_point,
-        "training prevalence": algorithm.prevalence,
+        "prevalence": algorithm.prevalence,
+        "prevalence set by": "the card" if algorithm.card_prevalence is None else "the site",
+        "training prevalence": algorithm.card_prevalence or algorithm.prevalence,
         "weights sha256": algorithm.weights_sha256,
         "model card sha256": algorithm.digest,
     }

@@ -41,11 +41,19 @@ def _decimals(probability: float, decimals: int) -> str:
 
 
 def prevalence_sentence(algorithm: Algorithm) -> str:
-    """What the probability is worth elsewhere: it holds at the prevalence of the training images only."""
+    """Which prevalence the probability holds for, whose that is, and what it is worth elsewhere."""
+    where = f"The probability holds where {percent(algorithm.prevalence)} of the images show pneumonia"
+    if algorithm.card_prevalence is None:
+        return f"{where}, as in training; where pneumonia is rarer, the true probability is lower."
     return (
-        f"The probability holds where {algorithm.prevalence:.1%} of the images show pneumonia, as in training; "
-        "where pneumonia is rarer, the true probability is lower."
+        f"{where}, as this site has set; it and the operating point are shifted from the "
+        f"{percent(algorithm.card_prevalence)} of the model's training."
     )
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal, or with two figures where it is below 1 %."""
+    return f"{share:.1%}" if share >= 0.01 else f"{share * 100:.2g}%"
 
 
 def population_sentence(algorithm: Algorithm) -> str:

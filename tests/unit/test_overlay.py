@@ -125,7 +125,7 @@ def test_warnings_that_do_not_fit_are_announced() -> None:
     words = [line for line, _ in banner.lines]
     assert "Warning: there are more; see the report." in words
     assert "made-up 1; trained on ages 1 to 5 years; the" in " ".join(words)
-    assert "74%" in " ".join(words)
+    assert "74.0%" in " ".join(words)
 
 
 def test_positive_and_negative_differ_in_word_and_form_even_as_a_thumbnail() -> None:
