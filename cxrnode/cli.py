@@ -123,11 +123,13 @@ def train(
         "runs"
     ),
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves their number to torch.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
 ) -> None:
     """Train a model from a recipe: card, weights and recipe in one folder."""
     from models.training.train import train as run
 
-    run(recipe, data, out, now=datetime.now(UTC), device=device)
+    run(recipe, data, out, now=datetime.now(UTC), device=device, threads=threads, resume=resume)
 
 
 @app.command()

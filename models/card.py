@@ -60,9 +60,13 @@ class OperatingPoint(Table):
 
 
 class Calibration(Table):
-    """What turns a logit into a probability, and the share of positives among the images it was fitted on."""
+    """What turns a logit into a probability, and the share of positives among the images it was fitted on.
+
+    The probability is the logistic function of logit / temperature + bias.
+    """
 
     temperature: Positive
+    bias: float = 0.0
     prevalence: Fraction
     fitted_on: Sentence
 
@@ -97,9 +101,10 @@ class Source(Table):
 
 
 class StartWeights(Source):
-    """What the training began from."""
+    """What the training began from, and the share of the network that it filled."""
 
     sha256: Sha256
+    share: Sentence = "all but the head"
 
 
 class SplitSize(Table):
@@ -147,7 +152,8 @@ class ModelCard(Table):
     calibration: Calibration
     gradcam: GradCam
     population: Population
-    start: StartWeights
+    start: StartWeights | None = None
+    """None: trained from scratch"""
     data: Data
     measured: tuple[Measured, ...] = Field(min_length=1)
 
@@ -162,6 +168,7 @@ class ModelCard(Table):
                 "weights": self.weights.sha256,
                 "operating_point": self.operating_point.probability,
                 "temperature": self.calibration.temperature,
+                "bias": self.calibration.bias,
                 "prevalence": self.calibration.prevalence,
             }
         )

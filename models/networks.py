@@ -1,6 +1,7 @@
 """The architectures a card may name, each ending in one logit: (N, 3, rows, columns) -> (N, 1)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import timm
 import torchvision
@@ -9,11 +10,20 @@ from torch import nn
 from cxrnode.errors import ModelMismatch
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """How to make one, and the names of two of its layers: the last, and the one that explanations look at."""
+
+    make: Callable[[float], nn.Module]
+    head: str
+    gradcam_layer: str
+
+
 def build(architecture: str, dropout: float = 0.0) -> nn.Module:
     """An untrained network; `dropout` before its last layer matters in training only. Raises ModelMismatch."""
     if architecture not in NETWORKS:
         raise ModelMismatch(f"architecture {architecture!r} is unknown; wanted one of: {', '.join(NETWORKS)}")
-    return NETWORKS[architecture](dropout)
+    return NETWORKS[architecture].make(dropout)
 
 
 def _efficientnet_lite0(dropout: float) -> nn.Module:
@@ -21,13 +31,25 @@ def _efficientnet_lite0(dropout: float) -> nn.Module:
     return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=1, drop_rate=dropout)
 
 
-def _mobilenet_v2(dropout: float) -> nn.Module:
-    """MobileNetV2, width 1.0."""
-    network: nn.Module = torchvision.models.mobilenet_v2(weights=None, num_classes=1, dropout=dropout)
-    return network
+def _torchvision(name: str, *, has_dropout: bool = True) -> Callable[[float], nn.Module]:
+    """torchvision's `name`; some have no dropout before their last layer, and then get none."""
+
+    def make(dropout: float) -> nn.Module:
+        options = {"dropout": dropout} if has_dropout else {}
+        network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=1, **options)
+        return network
+
+    return make
 
 
-NETWORKS: dict[str, Callable[[float], nn.Module]] = {
-    "efficientnet_lite0": _efficientnet_lite0,
-    "mobilenet_v2": _mobilenet_v2,
+NETWORKS: dict[str, Architecture] = {
+    "densenet121": Architecture(_torchvision("densenet121", has_dropout=False), "classifier", "features.norm5"),
+    "efficientnet_b0": Architecture(_torchvision("efficientnet_b0"), "classifier.1", "features.8"),
+    "efficientnet_lite0": Architecture(_efficientnet_lite0, "classifier", "bn2"),
+    "mobilenet_v2": Architecture(_torchvision("mobilenet_v2"), "classifier.1", "features.18"),
+    "mobilenet_v3_large": Architecture(_torchvision("mobilenet_v3_large"), "classifier.3", "features.16"),
+    "resnet18": Architecture(_torchvision("resnet18", has_dropout=False), "fc", "layer4"),
+    "resnet50": Architecture(_torchvision("resnet50", has_dropout=False), "fc", "layer4"),
+    "vgg16": Architecture(_torchvision("vgg16"), "classifier.6", "features"),
+    "vit_b_16": Architecture(_torchvision("vit_b_16"), "heads.head", "encoder.layers.encoder_layer_11.ln_1"),
 }

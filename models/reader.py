@@ -75,8 +75,9 @@ class Reader:
     def _read_batch(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
         inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])
         logits, heatmaps = self._explainer.explain(inputs.to(self.device))
+        meaning = self.card.calibration
         return [
-            Finding(float(logit), probability(float(logit), self.card.calibration.temperature), heatmap)
+            Finding(float(logit), probability(float(logit), meaning.temperature, meaning.bias), heatmap)
             for logit, heatmap in zip(logits, heatmaps, strict=True)
         ]
 

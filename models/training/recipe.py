@@ -1,13 +1,15 @@
 """recipe.toml becomes one frozen Recipe: all that a training depends on, every fault in one message."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxrnode.errors import TrainingError
+from cxrnode.uids import digest_of
 from models.card import FindingCode, Fraction, Name, Population, Positive, Sentence, Source
-from models.strict import Table, read_table
+from models.networks import NETWORKS
+from models.strict import Table, as_table, load_toml
 from models.training.start import STARTS
 
 Relative = Annotated[str, Field(pattern=r"^[\w-][\w./-]*$")]
@@ -91,15 +93,24 @@ class Recipe(Table):
     """Everything one training depends on."""
 
     name: Name
-    start: str
+    architecture: str
+    start: str = "scratch"
     seed: int
     data: TrainingFilms
     schedule: Schedule
     loss: Loss = Loss()
+    calibration: Literal["temperature", "platt"] = "temperature"
     augmentation: Augmentation
     external: tuple[External, ...] = ()
     card: Promise
     made: Made | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _built(cls, architecture: str) -> str:
+        if architecture not in NETWORKS:
+            raise ValueError(f"unknown architecture; wanted one of: {', '.join(NETWORKS)}")
+        return architecture
 
     @field_validator("start")
     @classmethod
@@ -108,7 +119,33 @@ class Recipe(Table):
             raise ValueError(f"unknown start weights; wanted one of: {', '.join(STARTS)}")
         return start
 
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        fits = STARTS[self.start].fits
+        if self.architecture not in fits:
+            raise ValueError(f"start weights {self.start!r} fit {', '.join(fits)}, not {self.architecture!r}")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """sha256 of all that a training's weights depend on but the films."""
+        return digest_of(self.model_dump(mode="json", exclude={"card", "external", "made", "calibration"}))
+
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; raises TrainingError with every fault."""
-    return read_table(path, Recipe, TrainingError)
+    """Read a recipe; raises TrainingError with every fault.
+
+    `base` names a file beside it whose entries it shares; a table of both is merged, its own entries winning.
+    """
+    return as_table(_merged(path), Recipe, path, TrainingError)
+
+
+def _merged(path: Path) -> dict[str, Any]:
+    own = load_toml(path, TrainingError)
+    base = own.pop("base", None)
+    return own if base is None else _over(_merged(path.parent / str(base)), own)
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = [key for key in above if isinstance(above[key], dict) and isinstance(below.get(key), dict)]
+    return below | above | {key: _over(below[key], above[key]) for key in both}

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from cxrnode.errors import TrainingError
+from cxrnode.uids import digest_of
 from models.card import Measured
 from models.devices import choose
+from models.training.checkpoint import Checkpoint, Epoch
 from models.training.dataset import DataSet, Film, labels_of, read_films
-from models.training.loop import Epoch, be_repeatable, fit
+from models.training.loop import Lesson, be_repeatable, fit
 from models.training.measure import measure
 from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
@@ -26,7 +28,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 Tell = Callable[[str], None]
 
 
-def train(
+def train(  # noqa: PLR0913  # the options of its command, one for one
     recipe_path: Path,
     data_dir: Path,
     out_dir: Path,
@@ -34,12 +36,18 @@ def train(
     now: datetime,
     device: str = "auto",
     threads: int = 0,
+    resume: bool = False,
     tell: Tell = print,
 ) -> Path:
-    """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError."""
+    """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError.
+
+    `resume` goes on with a training of that name that was stopped.
+    """
     recipe = read_recipe(recipe_path)
-    folder = out_dir / recipe.name
+    folder, checkpoint = out_dir / recipe.name, out_dir / f"{recipe.name}.checkpoint.safetensors"
     _refuse_existing(folder)
+    if checkpoint.exists() and not resume:
+        raise TrainingError(f"{checkpoint} is of a training that was stopped; wanted --resume, or that file removed")
     films = read_films(data_dir, recipe.data)
     _check(films, recipe, tell)
 
@@ -47,16 +55,19 @@ def train(
         torch.set_num_threads(threads)
     place, start = choose(device), STARTS[recipe.start]
     be_repeatable(recipe.seed)
-    network = begin(start, data_dir, recipe.schedule.dropout).to(place)
-    best = fit(network, films, recipe, start, place, tell)
+    network, begun_with = begin(start, recipe.architecture, data_dir, recipe.schedule.dropout)
+    kept = Checkpoint(checkpoint, digest_of([recipe.identity, films.digest]))
+    progress = fit(network.to(place), films, Lesson(recipe, start, place), kept, tell)
     settle_norms(network, films.split("train"), start, batch=recipe.schedule.batch, seed=recipe.seed, device=place)
 
-    trained = calibrated(network, films.split("val"), start, place)
+    trained = calibrated(network, films.split("val"), start.input, recipe.calibration, place)
     measured = []
     for figure in _measure_all(trained, films, recipe, data_dir, now):
         tell(f"{figure.data}: {figure.metric} {figure.value:.4f} [{figure.ci_low:.4f}, {figure.ci_high:.4f}]")
         measured.append(figure)
-    write_model(folder, trained, _completed(recipe, films, best, place, now), films, tuple(measured))
+    completed = _completed(recipe, films, progress.best_epoch, place, now)
+    write_model(folder, trained, completed, begun_with, films, tuple(measured))
+    checkpoint.unlink()
     tell(f"written: {folder}")
     return folder
 

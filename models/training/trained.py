@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.calibrate import fit_temperature, probabilities
-from models.card import Calibration, OperatingPoint
+from models.calibrate import fit_platt, fit_temperature, probabilities
+from models.card import Calibration, Input, OperatingPoint
 from models.training.dataset import Film, labels_of
 from models.training.loop import logits_of
 from models.training.measure import youden_point
-from models.training.start import Start
 
+METHODS = {"temperature": "temperature scaling", "platt": "Platt scaling"}
 RULE = "largest Youden index (sensitivity + specificity - 1) on the validation split"
 
 
@@ -23,22 +23,29 @@ class Trained:
     """What a card is written from."""
 
     network: nn.Module
-    start: Start
+    input: Input
     device: torch.device
     calibration: Calibration
     operating_point: OperatingPoint
 
     def probabilities(self, films: Sequence[Film]) -> NDArray[np.float64]:
         """(N,) calibrated, of N films."""
-        logits = logits_of(self.network, films, self.start.input, self.device)
-        return probabilities(logits, self.calibration.temperature)
+        logits = logits_of(self.network, films, self.input, self.device)
+        return probabilities(logits, self.calibration.temperature, self.calibration.bias)
 
 
-def calibrated(network: nn.Module, validation: Sequence[Film], start: Start, device: torch.device) -> Trained:
-    """Fit the temperature, then choose the operating point, both on the validation films."""
+def calibrated(
+    network: nn.Module, validation: Sequence[Film], wanted: Input, method: str, device: torch.device
+) -> Trained:
+    """Fit the calibration ("temperature" or "platt"), then choose the operating point, both on the validation films."""
     labels = labels_of(validation)
-    logits = logits_of(network, validation, start.input, device)
-    temperature = fit_temperature(logits, labels)
-    point = youden_point(probabilities(logits, temperature), labels)
-    calibration = Calibration(temperature=temperature, prevalence=float(labels.mean()), fitted_on="validation split")
-    return Trained(network, start, device, calibration, OperatingPoint(probability=point, rule=RULE))
+    logits = logits_of(network, validation, wanted, device)
+    temperature, bias = fit_platt(logits, labels) if method == "platt" else (fit_temperature(logits, labels), 0.0)
+    point = youden_point(probabilities(logits, temperature, bias), labels)
+    calibration = Calibration(
+        temperature=temperature,
+        bias=bias,
+        prevalence=float(labels.mean()),
+        fitted_on=f"validation split ({METHODS[method]})",
+    )
+    return Trained(network, wanted, device, calibration, OperatingPoint(probability=point, rule=RULE))

@@ -7,7 +7,8 @@ from pathlib import Path
 import tomli_w
 from safetensors.torch import save
 
-from models.card import Data, GradCam, Measured, ModelCard, Weights, load_card
+from models.card import Data, GradCam, Measured, ModelCard, StartWeights, Weights, load_card
+from models.networks import NETWORKS
 from models.strict import Table
 from models.training.dataset import DataSet
 from models.training.recipe import Recipe
@@ -17,11 +18,16 @@ WEIGHTS_FILE = "weights.safetensors"
 
 
 def write_model(
-    folder: Path, trained: Trained, recipe: Recipe, films: DataSet, measured: tuple[Measured, ...]
+    folder: Path,
+    trained: Trained,
+    recipe: Recipe,
+    start: StartWeights | None,
+    films: DataSet,
+    measured: tuple[Measured, ...],
 ) -> ModelCard:
     """Write `folder`, which must not be there, and read it back."""
     weights = save({name: value.cpu().contiguous() for name, value in trained.network.state_dict().items()})
-    card = _card(trained, recipe, films, measured, hashlib.sha256(weights).hexdigest())
+    card = _card(trained, recipe, start, films, measured, hashlib.sha256(weights).hexdigest())
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         whole = Path(scratch) / folder.name
@@ -39,23 +45,28 @@ def toml_of(table: Table) -> str:
 
 
 def _card(
-    trained: Trained, recipe: Recipe, films: DataSet, measured: tuple[Measured, ...], weights_sha256: str
+    trained: Trained,
+    recipe: Recipe,
+    start: StartWeights | None,
+    films: DataSet,
+    measured: tuple[Measured, ...],
+    weights_sha256: str,
 ) -> ModelCard:
     data = recipe.data
     return ModelCard(
         name=recipe.name,
         version=recipe.card.version,
-        architecture=trained.start.architecture,
+        architecture=recipe.architecture,
         intended_use=recipe.card.intended_use,
         not_for=recipe.card.not_for,
         weights=Weights(file=WEIGHTS_FILE, sha256=weights_sha256),
-        input=trained.start.input,
+        input=trained.input,
         finding=recipe.card.finding,
         operating_point=trained.operating_point,
         calibration=trained.calibration,
-        gradcam=GradCam(layer=trained.start.gradcam_layer),
+        gradcam=GradCam(layer=NETWORKS[recipe.architecture].gradcam_layer),
         population=recipe.card.population,
-        start=trained.start.card,
+        start=start,
         data=Data(
             name=data.name,
             licence=data.licence,

@@ -1,6 +1,8 @@
 """A training from films to a folder that reads: repeatable, told honestly, overwriting nothing."""
 
+import math
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from cxrnode.errors import TrainingError
@@ -16,11 +19,11 @@ from models.preprocess import normalise
 from models.reader import load
 from models.training import measure
 from models.training.dataset import radiograph_of, read_films
-from models.training.loop import _learn, logits_of
-from models.training.recipe import read_recipe
+from models.training.loop import _learn, logits_of, loss_of
+from models.training.recipe import Loss, read_recipe
 from models.training.start import STARTS, begin
 from models.training.train import train
-from tests.films import films_table, write_films, write_recipe
+from tests.films import films_table, recipe_table, write_films, write_recipe
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -62,6 +65,7 @@ def test_the_card_says_where_each_figure_comes_from(folder: Path) -> None:
     assert card.population.age_years == (1, 5)
     assert card.calibration.prevalence == 0.5
     assert card.data.splits["train"].images == 15
+    assert card.start is not None
     assert card.start.licence == "Apache-2.0"
     assert {one.data for one in card.measured} == {"made-up films", "squares"}
     for figure in card.measured:
@@ -93,6 +97,54 @@ def test_no_model_is_overwritten(folder: Path) -> None:
         train(root / "r.toml", root / "data", root / "out", now=NOW, device="cpu")
 
 
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder.parents[1]
+
+    def stop_in_the_second_epoch(line: str) -> None:
+        if line.startswith("epoch 1"):
+            monkeypatch.setattr("models.training.loop.augment", stopped)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def run(tell: Callable[[str], None], *, resume: bool) -> Path:
+        recipe, out = root / "r.toml", tmp_path / "out"
+        return train(recipe, root / "data", out, now=NOW, device="cpu", threads=1, resume=resume, tell=tell)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_in_the_second_epoch, resume=False)
+    monkeypatch.undo()
+    with pytest.raises(TrainingError, match="wanted --resume"):
+        run(print, resume=False)
+    told: list[str] = []
+    monkeypatch.setattr(measure, "RESAMPLES", 20)
+    made = run(told.append, resume=True)
+    assert "going on after epoch 1" in told
+    assert (made / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["toy"]
+
+
+def test_a_stopped_training_of_another_recipe_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    root, epochs = folder.parents[1], recipe_table()["schedule"]
+    (tmp_path / "out").mkdir()
+    save_file({"network.x": torch.zeros(1)}, tmp_path / "out" / "toy.checkpoint.safetensors", {"identity": "another"})
+    recipe = write_recipe(tmp_path / "r.toml", schedule=epochs | {"epochs": 3})
+    with pytest.raises(TrainingError, match="belongs to another recipe or other films"):
+        train(recipe, root / "data", tmp_path / "out", now=NOW, device="cpu", resume=True, tell=lambda _: None)
+
+
+@pytest.mark.parametrize(("logit", "label"), [(0.7, 1), (0.7, 0), (-2.0, 1)])
+def test_focal_loss_is_the_papers(logit: float, label: int) -> None:
+    """Lin et al., ICCV 2017, eq. 5: -alpha_t (1 - p_t)^gamma log p_t."""
+    p = 1 / (1 + math.exp(-logit))
+    p_t, alpha_t = (p, 0.25) if label else (1 - p, 0.75)
+    wanted = -alpha_t * (1 - p_t) ** 2 * math.log(p_t)
+    given = loss_of(torch.tensor([logit]), torch.tensor([float(label)]), Loss(kind="focal", gamma=2.0, alpha=0.25))
+    assert given.item() == pytest.approx(wanted, rel=1e-5)
+
+
 def test_other_data_than_the_recipe_names_are_refused(folder: Path, tmp_path: Path) -> None:
     root = folder.parents[1]
     recipe = write_recipe(tmp_path / "r.toml", data=films_table(digest="0" * 64))
@@ -113,7 +165,7 @@ def test_training_and_service_see_the_same_film(folder: Path) -> None:
 
 def test_folded_batch_norms_keep_their_statistics_while_learning(shared_data: Path) -> None:
     start = STARTS["mobilenet_v2_from_coral_quant"]
-    network = begin(start, shared_data, dropout=0.2)
+    network, _ = begin(start, "mobilenet_v2", shared_data, dropout=0.2)
     before = {name: value.clone() for name, value in network.named_buffers()}
     _learn(network, start)
     network(normalise(torch.rand(2, 1, 224, 224), start.input))
