@@ -7,10 +7,10 @@ from functools import cached_property
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from cxrnode.age import age_remark
 from cxrnode.anatomy import View, not_of_chest, view_of
 from cxrnode.finding import Algorithm, Outcome
 from cxrnode.header import fault, items, named, text, texts
+from cxrnode.population import population_remarks
 from cxrnode.settings import Rules
 
 FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -31,10 +31,11 @@ class Verdict:
     warnings: tuple[str, ...] = ()
 
 
-def choose(datasets: Sequence[Dataset], rules: Rules, algorithm: Algorithm) -> list[Verdict]:
+def choose(datasets: Sequence[Dataset], rules: Rules, algorithm: Algorithm | None) -> list[Verdict]:
     """One verdict an instance of a study, in order; headers are enough, and none makes this raise.
 
-    Of one exposure sent both for processing and for presentation the latter is read.
+    Of one exposure sent both for processing and for presentation the latter is read. While no model is chosen yet
+    (None), its population is not asked about.
     """
     candidates = [Candidate(dataset, rules, algorithm) for dataset in datasets]
     verdicts = [_judge(candidate) for candidate in candidates]
@@ -56,7 +57,7 @@ class Candidate:
 
     dataset: Dataset
     rules: Rules
-    algorithm: Algorithm
+    algorithm: Algorithm | None
 
     def text(self, keyword: str) -> str:
         """The first value of an attribute, empty when there is none."""
@@ -66,6 +67,11 @@ class Candidate:
     def view(self) -> View:
         """The view, as far as anything tells it."""
         return view_of(self.dataset, self.rules)
+
+    @cached_property
+    def outside(self) -> tuple[str, ...]:
+        """How it lies outside the model's population."""
+        return population_remarks(self.dataset, self.view, self.algorithm) if self.algorithm else ()
 
     @cached_property
     def for_processing(self) -> bool:
@@ -157,8 +163,7 @@ def _presentable(candidate: Candidate) -> str:
 
 
 def _in_population(candidate: Candidate) -> str:
-    refuse = candidate.rules.outside_population == "refuse"
-    return age_remark(candidate.dataset, candidate.algorithm) if refuse else ""
+    return ". ".join(candidate.outside) if candidate.rules.outside_population == "refuse" else ""
 
 
 CHECKS: tuple[tuple[Outcome, Callable[[Candidate], str]], ...] = (
@@ -187,7 +192,7 @@ def _judge(candidate: Candidate) -> Verdict:
 def _remarks(candidate: Candidate) -> tuple[str, ...]:
     """What a reader of the result should know of an image that is read all the same; empty where all is well."""
     return (
-        age_remark(candidate.dataset, candidate.algorithm),
+        *candidate.outside,
         "" if candidate.view.term else f"{named('ViewPosition')} is absent; the image is read as a frontal view",
         f"{named('PresentationIntentType')} is FOR PROCESSING; the model knows greys as readers see them"
         if candidate.for_processing

@@ -18,7 +18,7 @@ INK, PAPER, AMBER, BLACK = (235, 238, 242), (18, 22, 30), (255, 176, 0), (0, 0, 
 NOMINAL = 1000
 """Sizes below are for a banner this wide and grow with it, so that a thumbnail shows what the full size shows."""
 MARGIN, TOP, SMALL, LINE, LEGEND, NOTICE_HEIGHT = 18, 108, 25, 33, 44, 62
-MOST_WARNING_LINES = 4
+MOST_WARNING_LINES = 6
 
 
 @dataclass(frozen=True)
