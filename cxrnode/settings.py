@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.errors import SettingsError
+from cxrnode.faults import faults_in
 from cxrnode.uids import digest_of
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
@@ -257,14 +258,4 @@ def load(path: Path | None = None) -> Settings:
     except EnvironmentFault as error:
         raise SettingsError(f"the environment: {error}; wanted JSON where a setting is a list or a table") from error
     except ValidationError as error:
-        raise SettingsError(_faults(error, where)) from error
-
-
-def _faults(error: ValidationError, where: str) -> str:
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "settings"
-        value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
-        lines.append(f"  {key}{value}: {fault['msg']}")
-    noun = "fault" if len(lines) == 1 else "faults"
-    return "\n".join([f"{len(lines)} {noun} in {where}:", *lines])
+        raise SettingsError(faults_in(where, error)) from error

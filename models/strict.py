@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxrnode.errors import CxrNodeError
+from cxrnode.faults import faults_in
 
 
 class Table(BaseModel):
@@ -38,13 +39,4 @@ def as_table(values: dict[str, Any], kind: type[T], path: Path, error: type[CxrN
     try:
         return kind.model_validate(values)
     except ValidationError as fault:
-        raise error(_faults(fault, path)) from fault
-
-
-def _faults(error: ValidationError, path: Path) -> str:
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "the whole"
-        value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
-        lines.append(f"  {key}{value}: {fault['msg']}")
-    return "\n".join([f"{len(lines)} {'fault' if len(lines) == 1 else 'faults'} in {path}:", *lines])
+        raise error(faults_in(str(path), fault)) from fault

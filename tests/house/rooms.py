@@ -16,7 +16,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("results", "show", "exhibit", "samples"),
     ),
     "values": ("study", "finding", "uids", "settings", "log"),
-    "floor": ("errors",),
+    "floor": ("errors", "faults"),
 }
 
 

@@ -1,0 +1,13 @@
+"""All that a file has wrong, in one message: each key, its value and what was wanted."""
+
+from pydantic import ValidationError
+
+
+def faults_in(where: str, error: ValidationError) -> str:
+    """One line a fault beneath a line that counts them; `where` names the file and what else was read."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "the whole"
+        value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
+        lines.append(f"  {key}{value}: {fault['msg']}")
+    return "\n".join([f"{len(lines)} {'fault' if len(lines) == 1 else 'faults'} in {where}:", *lines])
