@@ -146,16 +146,15 @@ def push(studies: Sequence[Study], settings: Settings) -> None:
 def wait_for(studies: Sequence[Study], settings: Settings, tell: "Tell") -> list[RoundLine | None]:
     """Wait until every study is finished, and return the ledger's line on each; None where time ran out."""
     ledger = Ledger(settings.ledger_url)
-    keys = [study_key_of(ledger, study.study_instance_uid) for study in studies]
     give_up = time.monotonic() + WORK_S
     while True:
         finished = {line.study: line for line in round_lines(ledger) if line.state == "finished"}
         tell(f"waiting for the results to come back: {len(finished)} of {len(studies)} studies finished")
         if len(finished) >= len(studies) or time.monotonic() > give_up:
+            keys = [study_key_of(ledger, study.study_instance_uid) for study in studies]
             ledger.close()
             return [finished.get(key or "") for key in keys]
         time.sleep(0.3)
-        keys = [study_key_of(ledger, study.study_instance_uid) for study in studies]
 
 
 class Tell:
