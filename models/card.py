@@ -1,10 +1,11 @@
 """ModelCard: what a model is, wants and promises; a folder whose weights are not the card's does not load."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -137,8 +138,8 @@ class Measured(Table):
     date: date
 
 
-class ModelCard(Table):
-    """Everything a user of the model may rely on."""
+class Card(Table):
+    """What every card says, whatever its model does."""
 
     name: Name
     version: Sentence
@@ -146,16 +147,24 @@ class ModelCard(Table):
     intended_use: Sentence
     not_for: tuple[Sentence, ...] = Field(min_length=1)
     weights: Weights
+    start: StartWeights | None = None
+    """None: trained from scratch"""
+    measured: tuple[Measured, ...] = Field(min_length=1)
+
+
+C = TypeVar("C", bound=Card)
+
+
+class ModelCard(Card):
+    """Everything a user of a model that reads may rely on."""
+
     input: Input
     finding: FindingCode
     operating_point: OperatingPoint
     calibration: Calibration
     gradcam: GradCam
     population: Population
-    start: StartWeights | None = None
-    """None: trained from scratch"""
     data: Data
-    measured: tuple[Measured, ...] = Field(min_length=1)
 
     @property
     def digest(self) -> str:
@@ -176,19 +185,24 @@ class ModelCard(Table):
     @property
     def device_uid(self) -> str:
         """The Device UID that results name as their observer: another digest, another device."""
-        return uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": self.digest})
+        return self._device(self.digest)
 
-    def algorithm(self, prevalence: float | None = None) -> Algorithm:
+    def _device(self, digest: str) -> str:
+        return uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": digest})
+
+    def algorithm(self, prevalence: float | None = None, beside: Mapping[str, str] | None = None) -> Algorithm:
         """What a result must say of this model, at a site's own `prevalence` or else the card's.
 
+        `beside` holds the digests of the models that help it, by their part ("lungs", say): they change results too.
         The operating point moves with the probabilities, so that the same images are positive. Raises ModelMismatch
         when the card's prevalence is 0 or 1, from which nothing can be shifted.
         """
+        digest = digest_of({"card": self.digest, "beside": dict(beside)}) if beside else self.digest
         of_card = Algorithm(
             name=self.name,
             version=self.version,
-            digest=self.digest,
-            device_uid=self.device_uid,
+            digest=digest,
+            device_uid=self._device(digest),
             weights_sha256=self.weights.sha256,
             operating_point=self.operating_point.probability,
             prevalence=self.calibration.prevalence,
@@ -208,7 +222,7 @@ class ModelCard(Table):
         return replace(
             of_card,
             digest=digest,
-            device_uid=uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": digest}),
+            device_uid=self._device(digest),
             operating_point=operating_point,
             prevalence=prevalence,
             card_prevalence=of_card.prevalence,
@@ -227,8 +241,13 @@ def find(name: str, zoo_dir: Path | None = None) -> Path:
 
 
 def load_card(folder: Path) -> ModelCard:
+    """The card of a model that reads; raises ModelMismatch."""
+    return kept_card(folder, ModelCard)
+
+
+def kept_card(folder: Path, kind: type[C]) -> C:
     """Read `folder`/card.toml and hold the weights beside it to their sha256; raises ModelMismatch."""
-    card = read_table(folder / "card.toml", ModelCard, ModelMismatch)
+    card = read_table(folder / "card.toml", kind, ModelMismatch)
     path = folder / card.weights.file
     try:
         with path.open("rb") as file:
