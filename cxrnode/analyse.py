@@ -11,12 +11,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 
 from cxrnode import __version__
 from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
+from cxrnode.header import UNPARSABLE
 from cxrnode.pixels import read_radiograph
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
@@ -27,16 +27,6 @@ from cxrnode.study import Instance, Study
 from cxrnode.uids import RoundIdentity
 
 Radiograph = NDArray[np.float32]
-UNPARSABLE = (
-    InvalidDicomError,
-    OSError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-    AttributeError,
-    KeyError,
-    TypeError,
-)
 
 
 class Model(Protocol):
@@ -104,6 +94,18 @@ def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: dat
         outcome = study_outcome(reading.outcome for reading in readings)
         analyses.append(Analysis(outcome, readings, objects, clock.ms))
     return analyses
+
+
+def leave_unread(study: Study, settings: Settings, reason: str) -> Analysis:
+    """What becomes of a study that no route takes: no image is read and nothing made, for `reason` or its own."""
+    images = [open_image(instance) for instance in study.instances]
+    opened = [(image, image.dataset) for image in images if image.dataset is not None]
+    verdicts = choose([dataset for _, dataset in opened], settings.rules, None)
+    for (image, _), verdict in zip(opened, verdicts, strict=True):
+        own = verdict.reason if verdict.outcome is Outcome.NOT_APPLICABLE else reason
+        image.end(Outcome.NOT_APPLICABLE, own)
+    readings = tuple(image.reading for image in images if image.reading is not None)
+    return Analysis(study_outcome(reading.outcome for reading in readings), readings, ())
 
 
 def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Image]:

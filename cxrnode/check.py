@@ -15,6 +15,7 @@ from cxrnode.errors import CxrNodeError
 from cxrnode.jobs import LIVE, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
+from cxrnode.routing import choices
 from cxrnode.settings import Destination, Settings
 from cxrnode.spool import Spool
 
@@ -46,7 +47,10 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
     found: list[tuple[str, Callable[[], str]]] = [
         (
             "settings",
-            lambda: f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders",
+            lambda: (
+                f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders, "
+                f"{len(settings.routes)} routes"
+            ),
         ),
         ("disk", lambda: _disk(settings)),
         ("receiver", lambda: _address(settings)),
@@ -95,8 +99,12 @@ def _broker(settings: Settings) -> str:
 def _weights(settings: Settings) -> str:
     from models.card import find, load_card
 
-    card = load_card(find(settings.model.name, settings.model.zoo))
-    return f"{card.name} {card.version}: the weights are those on the card"
+    found = []
+    for choice in choices(settings):
+        card = load_card(find(choice.model, settings.model.zoo))
+        at = f" at {card.algorithm(choice.prevalence).prevalence:g} prevalence" if choice.prevalence else ""
+        found.append(f"{card.name} {card.version}{at}: the weights are those on the card")
+    return "; ".join(found)
 
 
 def _destination(settings: Settings, destination: Destination) -> str:

@@ -24,6 +24,12 @@ app = typer.Typer(
     help="Read frontal chest radiographs for pneumonia: DICOM in, a report and an overlay back. Not a medical device.",
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+Files = Annotated[
+    list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)
+]
+CallingAe = Annotated[str, typer.Option(help="The AE title that sent them, for routes that ask: a file cannot tell.")]
+rules = typer.Typer(no_args_is_help=True, help="Look at the rules and routes in the settings without running a node.")
+app.add_typer(rules, name="rules")
 
 
 class Role(StrEnum):
@@ -102,17 +108,24 @@ def status(
 
 @app.command()
 def analyse(
-    paths: Annotated[
-        list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)
-    ],
+    paths: Files,
     out: Annotated[Path | None, typer.Option(help="Folder for the result objects, pictures and pages.")] = None,
     json: Json = False,
+    calling_ae: CallingAe = "",
 ) -> None:
     """Read files without queue or network; one line an instance. Exit status 1 when any image failed."""
     from cxrnode.offline import analyse_files
 
-    if not analyse_files(paths, _start("warning"), out=out, as_json=json):
+    if not analyse_files(paths, _start("warning"), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
+
+
+@rules.command("test")
+def rules_test(paths: Files, json: Json = False, calling_ae: CallingAe = "") -> None:
+    """Show which route would take each study, its model and destinations, and why the others would not."""
+    from cxrnode.rules import foretell
+
+    foretell(paths, _start("warning"), calling_ae=calling_ae, as_json=json)
 
 
 @app.command()

@@ -9,5 +9,5 @@ def faults_in(where: str, error: ValidationError) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "the whole"
         value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
-        lines.append(f"  {key}{value}: {fault['msg']}")
+        lines += [f"  {key}{value}: {told}" for told in fault["msg"].splitlines()]
     return "\n".join([f"{len(lines)} {'fault' if len(lines) == 1 else 'faults'} in {where}:", *lines])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
-from pydicom.errors import BytesLengthException
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
@@ -19,6 +19,11 @@ ODD = (
     struct.error, BytesLengthException,
 )  # fmt: skip
 """What pydicom raises when a value is not what its VR promises."""
+
+UNPARSABLE = (
+    *(InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError),
+)
+"""What pydicom raises when a file is not DICOM, or breaks off."""
 
 
 @contextmanager

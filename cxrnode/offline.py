@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from cxrnode.analyse import UNPARSABLE, Analysis, Model, analyse
+from cxrnode.analyse import Analysis, Model, analyse, leave_unread
 from cxrnode.errors import SettingsError
 from cxrnode.finding import Outcome
+from cxrnode.header import UNPARSABLE
+from cxrnode.routing import decide
 from cxrnode.settings import Settings
 from cxrnode.show import overlay_png, report_html
 from cxrnode.study import Instance, Study
@@ -23,32 +25,44 @@ from cxrnode.study import Instance, Study
 
 @dataclass(frozen=True)
 class FileLine:
-    """One file's outcome as `--json` prints it; `objects` are the files written under --out, or the count without."""
+    """One file's outcome as `--json` prints it; `objects` are the files written under --out, or the count without.
+
+    `prevalence` is what probability and operating point hold for; `route` is empty where none took it or is given.
+    """
 
     file: str
     sop_instance_uid: str
     outcome: str
     reason: str
     probability: float | None
-    operating_point: float
+    operating_point: float | None
+    prevalence: float | None
+    route: str
     model: str
     objects: list[str]
 
 
-def analyse_files(paths: Sequence[Path], settings: Settings, *, out: Path | None, as_json: bool) -> bool:
-    """Analyse every file below `paths`, study by study, and print a line each; whether none failed."""
-    from models.card import find  # torch is loaded only when there is something to read
-    from models.reader import load
+def analyse_files(
+    paths: Sequence[Path], settings: Settings, *, out: Path | None, as_json: bool, calling_ae: str = ""
+) -> bool:
+    """Analyse every file below `paths`, study by study, and print a line each; whether none failed.
 
-    studies = group(files_below(paths))
-    model = load(find(settings.model.name, settings.model.zoo), settings.worker.device, settings.worker.threads)
+    `calling_ae` stands for the sender that a file cannot tell, where routes ask for it.
+    """
+    from models.shelf import Shelf  # torch is loaded only when there is something to read
+
+    studies = group(files_below(paths), calling_ae)
+    shelf = Shelf(settings.model.zoo, settings.worker.device, settings.worker.threads)
     console = Console(stderr=True)
     lines = []
     shown: Iterable[Study] = studies
     if len(studies) > 1 and console.is_terminal:
         shown = track(studies, "analysing", console=console)
     for number, study in enumerate(shown, start=1):
-        of_study = analyse_one(study, model, settings, out and out / f"study-{number:04d}")
+        decision = decide(study, settings)
+        model = shelf.reader(decision.choice.model, decision.choice.prevalence) if decision.choice else None
+        folder = out and out / f"study-{number:04d}"
+        of_study = analyse_one(study, model, settings, folder, route=decision.route, reason=decision.reason)
         lines += of_study
         if as_json:
             for line in of_study:
@@ -58,11 +72,18 @@ def analyse_files(paths: Sequence[Path], settings: Settings, *, out: Path | None
     return not any(line.outcome == Outcome.FAILED for line in lines)
 
 
-def analyse_one(study: Study, model: Model, settings: Settings, out: Path | None) -> list[FileLine]:
-    """Analyse one study and, with `out`, write its objects and what a person would rather look at."""
-    analysis = analyse([study], model, settings, datetime.now(UTC))[0]
-    written = write_objects(analysis, out) if out else []
-    told = f"{model.algorithm.name} {model.algorithm.version}"
+def analyse_one(
+    study: Study, model: Model | None, settings: Settings, out: Path | None, *, route: str = "", reason: str = ""
+) -> list[FileLine]:
+    """Analyse one study and, with `out`, write its objects and what a person would rather look at.
+
+    Without a model nothing is read, for `reason`.
+    """
+    if model is None:
+        analysis = leave_unread(study, settings, reason)
+    else:
+        analysis = analyse([study], model, settings, datetime.now(UTC))[0]
+    written = write_objects(analysis, out) if out and analysis.objects else []
     return [
         FileLine(
             file=str(instance.path),
@@ -70,8 +91,10 @@ def analyse_one(study: Study, model: Model, settings: Settings, out: Path | None
             outcome=reading.outcome,
             reason=reading.reason,
             probability=reading.finding.probability if reading.finding else None,
-            operating_point=model.algorithm.operating_point,
-            model=told,
+            operating_point=model.algorithm.operating_point if model else None,
+            prevalence=model.algorithm.prevalence if model else None,
+            route=route,
+            model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
             objects=written,
         )
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
@@ -102,14 +125,14 @@ def files_below(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def group(files: Sequence[Path]) -> list[Study]:
-    """Files as studies by Study Instance UID; a file without one is a study of its own."""
+def group(files: Sequence[Path], calling_ae: str = "") -> list[Study]:
+    """Files as studies by Study Instance UID; a file without one is a study of its own. `calling_ae` sent them all."""
     studies: dict[str, list[Instance]] = {}
     for file in files:
         header = _header(file)
         study = str(header.get("StudyInstanceUID", "") or f"of {file}")
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        instance = Instance(sha256[:32], file, str(header.get("SOPInstanceUID", "")), sha256)
+        instance = Instance(sha256[:32], file, str(header.get("SOPInstanceUID", "")), sha256, calling_ae)
         studies.setdefault(study, []).append(instance)
     return [Study(uid, uid, 1, tuple(instances)) for uid, instances in studies.items()]
 
@@ -129,9 +152,9 @@ def _header(file: Path) -> Dataset:
 
 
 def _print_table(lines: Sequence[FileLine]) -> None:
-    table = Table("file", "outcome", "probability", "operating point", "objects", "reason")
+    table = Table("file", "outcome", "route", "probability", "operating point", "objects", "reason")
     for line in lines:
         probability = "" if line.probability is None else f"{line.probability:.4f}"
-        row = (line.file, line.outcome, probability, f"{line.operating_point:.4f}", str(len(line.objects)), line.reason)
-        table.add_row(*row)
+        point = "" if line.operating_point is None else f"{line.operating_point:.4f}"
+        table.add_row(line.file, line.outcome, line.route, probability, point, str(len(line.objects)), line.reason)
     Console().print(table)

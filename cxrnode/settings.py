@@ -8,26 +8,17 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
+from cxrnode.part import AeTitle, Name, Part, Port, Positive, Prevalence
+from cxrnode.route import Route, route_faults
 from cxrnode.uids import digest_of
-
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Positive = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-
-
-class Part(BaseModel):
-    """A table of the settings file: frozen, and no key but the known ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Node(Part):
@@ -109,9 +100,10 @@ class Worker(Part):
 
 
 class ModelChoice(Part):
-    """Which model reads."""
+    """Which model reads where no route says another, and the prevalence that its probabilities are to hold for."""
 
     name: str = "pneumonia-efficientnet-lite0"
+    prevalence: Prevalence | None = None
     zoo_dir: str = ""
 
     @property
@@ -194,6 +186,7 @@ class Settings(BaseSettings):
     results: Results = Results()
     delivery: Delivery = Delivery()
     destinations: tuple[Destination, ...] = ()
+    routes: tuple[Route, ...] = ()
     flower: FlowerSettings = FlowerSettings()
     log: Log = Log()
 
@@ -212,13 +205,16 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _agree(self) -> "Settings":
         names = [destination.name for destination in self.destinations]
+        faults = list(route_faults(self.routes, names, self.rules.modalities, self.rules.views))
         if len(set(names)) != len(names):
-            raise ValueError(f"destinations share a name: {', '.join(names)}; wanted one name each")
+            faults.append(f"destinations share a name: {', '.join(names)}; wanted one name each")
         if self.queue.lease_s <= self.queue.time_limit_s:
-            raise ValueError(
+            faults.append(
                 f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "
                 "a lease must outlive the longest task"
             )
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
     @property

@@ -47,13 +47,16 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     where.add_row("received", "" if total.balanced else "DOES NOT BALANCE", str(total.total))
     console.print(where)
     rounds = Table(
-        "study", "round", "state", "outcome", "images", "probability", "deliveries", "note", title="Latest rounds"
+        *("study", "round", "state", "outcome", "route", "model", "images", "probability", "deliveries", "note"),
+        title="Latest rounds",
     )
     for row in lines:
         probability = "" if row.probability is None else f"{row.probability:.3f}"
         sent = "; ".join(f"{name}: {told}" for name, told in row.deliveries.items())
         note = "; ".join((*row.reasons, row.last_error)).strip("; ")
+        read_by = (row.route, row.model)
         rounds.add_row(
-            row.study[:8], str(row.round_number), row.state, row.outcome, str(row.instances), probability, sent, note
+            *(row.study[:8], str(row.round_number), row.state, row.outcome, *read_by, str(row.instances)),
+            *(probability, sent, note),
         )
     console.print(rounds)

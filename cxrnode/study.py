@@ -12,6 +12,8 @@ class Instance:
     path: Path
     sop_instance_uid: str
     sha256: str
+    calling_ae: str = ""
+    """the AE title that sent it; empty where nobody did (files)"""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cxrnode import broker
 from cxrnode.log import logger
+from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import write_durably
 from models.card import find, load_card
@@ -95,7 +96,8 @@ class Node:
 
 def up(settings: Settings) -> None:
     """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
-    load_card(find(settings.model.name, settings.model.zoo))
+    for choice in choices(settings):
+        load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(True))

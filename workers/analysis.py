@@ -1,16 +1,18 @@
 """An analysis under lease: result bytes kept and the outcome written, or back to the ledger with the reason."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cxrnode.analyse import Analysis, Model, ResultObject, analyse
+from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.errors import StaleLease
 from cxrnode.finding import Outcome
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ObjectRow, ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from cxrnode.routing import Choice, Decision, decide
 from cxrnode.settings import Destination
 from cxrnode.study import Study
 from workers.desk import Desk
@@ -18,20 +20,49 @@ from workers.desk import Desk
 LOG = logger("analysis")
 
 
-def analyse_leased(desk: Desk, held: Sequence[Lease], model: Model) -> None:
-    """Analyse the leased rounds together; a fault puts each back (to be tried alone), and the last one gives it up."""
-    studies = [outcomes.study_of(desk.ledger, desk.spool, lease.round_key) for lease in held]
-    try:
-        analyses = analyse(studies, model, desk.settings, datetime.now(UTC))
-    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
-        for lease in held:
-            _put_back(desk, lease, error)
-        return
-    for lease, study, analysis in zip(held, studies, analyses, strict=True):
+@dataclass(frozen=True)
+class Case:
+    """A leased round: the study as it covers it, and what the routes say of that."""
+
+    lease: Lease
+    study: Study
+    decision: Decision
+
+
+def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choice], Model]) -> None:
+    """Analyse the leased rounds, those of one model together.
+
+    A fault puts each of them back (to be tried alone), and the last one gives it up.
+    """
+    batches: dict[Choice | None, list[Case]] = {}
+    for lease in held:
+        study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
         try:
-            _write(desk, lease, study, analysis, model)
+            decision = decide(study, desk.settings)
+        except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
+            _put_back(desk, lease, error)
+        else:
+            batches.setdefault(decision.choice, []).append(Case(lease, study, decision))
+    for choice, cases in batches.items():
+        _analyse_batch(desk, cases, model_for(choice) if choice else None)
+
+
+def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> None:
+    """The cases of one model, or of none."""
+    try:
+        if model is None:
+            analyses = [leave_unread(case.study, desk.settings, case.decision.reason) for case in cases]
+        else:
+            analyses = analyse([case.study for case in cases], model, desk.settings, datetime.now(UTC))
+    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
+        for case in cases:
+            _put_back(desk, case.lease, error)
+        return
+    for case, analysis in zip(cases, analyses, strict=True):
+        try:
+            _write(desk, case, analysis, model)
         except StaleLease as error:
-            LOG.warning("result dropped", task=lease.task_key, reason=str(error))
+            LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
 
 
 def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[str]:
@@ -40,7 +71,8 @@ def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[s
     return [destination.name for destination in destinations if kinds & set(destination.send)]
 
 
-def _write(desk: Desk, lease: Lease, study: Study, analysis: Analysis, model: Model) -> None:
+def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> None:
+    lease, study, route = case.lease, case.study, case.decision.route
     rows = [_keep(desk, lease, item) for item in analysis.objects]
     readings = [
         ReadingRow(
@@ -49,16 +81,20 @@ def _write(desk: Desk, lease: Lease, study: Study, analysis: Analysis, model: Mo
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
     ]
     seen = {reading.outcome for reading in analysis.readings}
+    wanted = wanted_by(desk.settings.destinations, seen) if rows else []
     result = RoundResult(
         outcome=analysis.outcome,
         readings=readings,
         objects=rows,
-        sent_to=wanted_by(desk.settings.destinations, seen) if rows else [],
-        model=f"{model.algorithm.name} {model.algorithm.version}",
+        sent_to=[name for name in wanted if name in case.decision.destinations],
+        model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
         stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
+        route=route,
+        prevalence=model.algorithm.prevalence if model else None,
     )
     outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
-    LOG.info("analysed", study=study.key, outcome=analysis.outcome, objects=len(rows), attempts=lease.attempts)
+    told = {"outcome": analysis.outcome, "objects": len(rows), "attempts": lease.attempts, "route": route}
+    LOG.info("analysed", study=study.key, **told)
 
 
 def _keep(desk: Desk, lease: Lease, item: ResultObject) -> ObjectRow:

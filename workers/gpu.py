@@ -1,4 +1,4 @@
-"""Once per process: load the model in the child, warm it, and refuse to start when its card is not kept."""
+"""Once per process: load the models in the child, warm them, and refuse to start when a card is not kept."""
 
 import os
 from typing import Any
@@ -6,34 +6,36 @@ from typing import Any
 from celery.signals import worker_process_init
 
 from cxrnode.log import logger, start
+from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
-from models.card import find
 from models.reader import Reader
-from models.reader import load as load_reader
+from models.shelf import Shelf
 
 LOG = logger("gpu")
-_owned: list[Reader] = []
+_owned: list[Shelf] = []
 
 
-def open_reader(settings: Settings) -> Reader:
-    """The model in the settings, loaded and warm. Raises ModelMismatch."""
-    reader = load_reader(find(settings.model.name, settings.model.zoo), settings.worker.device, _threads(settings))
-    reader.warm()
-    return reader
+def open_shelf(settings: Settings) -> Shelf:
+    """Every model that the settings may ask for, loaded and warm. Raises ModelMismatch."""
+    shelf = Shelf(settings.model.zoo, settings.worker.device, _threads(settings))
+    for choice in choices(settings):
+        reader = shelf.reader(choice.model, choice.prevalence)
+        reader.warm()
+        LOG.info("model ready", model=choice.model, prevalence=reader.algorithm.prevalence, device=str(reader.device))
+    return shelf
 
 
-def reader() -> Reader:
-    """This process's one model."""
-    return _owned[0]
+def model_for(choice: Choice) -> Reader:
+    """One of this process's models."""
+    return _owned[0].reader(choice.model, choice.prevalence)
 
 
 @worker_process_init.connect
-def _own_a_model(**_: Any) -> None:
+def _own_the_models(**_: Any) -> None:
     """In the child, after the fork: torch that has worked in the parent hangs every child."""
     settings = load()
     start(settings.log.level)
-    _owned[:] = [open_reader(settings)]
-    LOG.info("model ready", model=reader().card.name, device=str(reader().device))
+    _owned[:] = [open_shelf(settings)]
 
 
 def _threads(settings: Settings) -> int:

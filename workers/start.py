@@ -4,6 +4,7 @@ import importlib
 from typing import Literal
 
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
+from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from models.card import find, load_card
 
@@ -13,8 +14,9 @@ Role = Literal["analyse", "deliver"]
 def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
     if role == "analyse":
-        load_card(find(settings.model.name, settings.model.zoo))
-        importlib.import_module("workers.gpu")  # connects the signal that makes each child own a model
+        for choice in choices(settings):
+            load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+        importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
     from workers.app import app
 
     queues = ANALYSIS_QUEUES if role == "analyse" else (DELIVER,)

@@ -29,7 +29,7 @@ def analyse(task_key: str) -> None:
     limits = {"companions": queue.studies_per_task - 1, "max_attempts": queue.max_attempts}
     held = work.lease(desk().ledger, task_key, datetime.now(UTC), queue.lease_s, **limits)
     if held:
-        analyse_leased(desk(), held, gpu.reader())
+        analyse_leased(desk(), held, gpu.model_for)
 
 
 @shared_task(name=TASK_NAMES[Work.DELIVER])

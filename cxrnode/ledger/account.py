@@ -19,6 +19,7 @@ from cxrnode.ledger.tables import (
     objects,
     readings,
     rounds,
+    routings,
     studies,
     tasks,
 )
@@ -55,6 +56,11 @@ class RoundLine:
     round_number: int
     state: str
     outcome: str
+    route: str
+    """empty where none was given or none took the study"""
+    model: str
+    prevalence: float | None
+    """that the probability holds for"""
     instances: int
     probability: float | None
     reasons: tuple[str, ...]
@@ -150,6 +156,7 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
     )
     made = db.execute(select(objects.c.sop_instance_uid).where(objects.c.round_key == row.key)).scalars().all()
     fates = db.execute(select(deliveries).where(deliveries.c.sop_instance_uid.in_(made))).all()
+    routed = db.execute(select(routings).where(routings.c.round_key == row.key)).first()
     by_destination: dict[str, Counter[str]] = {}
     for fate in fates:
         by_destination.setdefault(fate.destination, Counter())[fate.fate] += 1
@@ -160,6 +167,9 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         round_number=row.number,
         state=row.state,
         outcome=row.outcome or "",
+        route=routed.route if routed else "",
+        model=row.model or "",
+        prevalence=routed.prevalence if routed else None,
         instances=len(db.execute(covered).all()),
         probability=max(probabilities, default=None),
         reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),

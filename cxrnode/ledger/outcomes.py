@@ -21,6 +21,7 @@ from cxrnode.ledger.tables import (
     objects,
     readings,
     rounds,
+    routings,
     studies,
     tasks,
 )
@@ -55,7 +56,10 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """Everything that an analysis leaves behind; `sent_to` names the destinations that get the objects."""
+    """Everything that an analysis leaves behind; `sent_to` names the destinations that get the objects.
+
+    `route` is empty where none was given or none took the study; `prevalence` is what the probabilities hold for.
+    """
 
     outcome: Outcome
     readings: Sequence[ReadingRow]
@@ -63,6 +67,8 @@ class RoundResult:
     sent_to: Sequence[str]
     model: str
     stages_ms: Mapping[str, float]
+    route: str = ""
+    prevalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
             key=row.study_key,
             study_instance_uid=row.study_instance_uid,
             round_number=row.number,
-            instances=tuple(Instance(key, spool.image(key), uid, sha256) for key, uid, sha256 in covered),
+            instances=tuple(Instance(key, spool.image(key), *columns) for key, *columns in covered),
             predecessor=_predecessor(db, row.study_key, row.number, row.study_instance_uid),
         )
 
@@ -105,9 +111,8 @@ def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
     with ledger.writing() as db:
         settle(db, held, TaskState.ABANDONED, last_error=reason)
         row = db.execute(select(rounds.c.study_key, rounds.c.number).where(rounds.c.key == held.round_key)).one()
-        failed = [
-            ReadingRow(key, Outcome.FAILED, reason, None) for key, _, _ in _covered(db, row.study_key, row.number)
-        ]
+        covered = _covered(db, row.study_key, row.number)
+        failed = [ReadingRow(key, Outcome.FAILED, reason, None) for key, *_ in covered]
         _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), (), "", {}), now)
 
 
@@ -151,6 +156,7 @@ def finish_delivery(ledger: Ledger, held: Lease, stage_ms: float, now: datetime)
 
 def _write_result(db: Connection, round_key: str, result: RoundResult, now: datetime) -> None:
     lane = db.execute(select(rounds.c.lane).where(rounds.c.key == round_key)).scalar_one()
+    db.execute(insert(routings).values(round_key=round_key, route=result.route, prevalence=result.prevalence))
     for reading in result.readings:
         db.execute(insert(readings).values(round_key=round_key, **vars(reading)))
     for item in result.objects:
@@ -171,11 +177,11 @@ def _finish_if_done(db: Connection, round_key: str, now: datetime) -> None:
         move(db, round_key, State.FINISHED, finished_at=now)
 
 
-def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str, str]]:
+def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str, str, str]]:
     covered = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, instances.c.first_round <= number)
-    columns = (instances.c.key, instances.c.sop_instance_uid, instances.c.sha256)
+    columns = (instances.c.key, instances.c.sop_instance_uid, instances.c.sha256, instances.c.calling_ae)
     rows = db.execute(select(*columns).where(*covered).order_by(instances.c.received_at, instances.c.key)).all()
-    return [(row.key, row.sop_instance_uid, row.sha256) for row in rows]
+    return [(row.key, row.sop_instance_uid, row.sha256, row.calling_ae) for row in rows]
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:

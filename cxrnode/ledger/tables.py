@@ -144,6 +144,14 @@ readings = Table(
     Column("probability", Float),
 )
 
+routings = Table(  # beside `rounds`, so that a ledger of before there were routes needs no change
+    "routings",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("route", String(32), nullable=False),
+    Column("prevalence", Float),
+)
+
 tasks = Table(
     "tasks",
     metadata,

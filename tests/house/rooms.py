@@ -8,14 +8,14 @@ PACKAGES = ("cxrnode", "workers", "models")
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
-    "doors": ("cli", "up", "reception", "status", "offline", "check", "demo"),
+    "doors": ("cli", "up", "reception", "status", "offline", "rules", "check", "demo"),
     "verbs": ("receive", "complete", "analyse", "deliver"),
     "tools": (
         *("spool", "ledger", "jobs", "broker"),
-        *("header", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream"),
+        *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream"),
         *("results", "show", "exhibit", "samples"),
     ),
-    "values": ("study", "finding", "uids", "settings", "log"),
+    "values": ("study", "finding", "uids", "settings", "route", "part", "log"),
     "floor": ("errors", "faults"),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from cxrnode.route import Route
 from cxrnode.settings import Destination, Sender, Settings, load
 from tests.house.rooms import ROOT
 
@@ -22,7 +23,8 @@ def no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other() -> None:
-    defaults = Settings().model_dump(mode="json", exclude={"destinations": True, "receiving": {"senders"}})
+    tables = {"destinations": True, "routes": True, "receiving": {"senders"}}
+    defaults = Settings().model_dump(mode="json", exclude=tables, exclude_none=True)
 
     assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == defaults
 
@@ -44,6 +46,20 @@ def test_a_table_shown_as_a_comment_has_every_key_and_is_valid_uncommented(path:
     optional = {name: field.get_default() for name, field in part.model_fields.items() if not field.is_required()}
     given = part.model_validate(shown[0])
     assert {name: getattr(given, name) for name in optional} == optional
+
+
+def test_a_setting_without_a_default_is_shown_as_a_comment() -> None:
+    shown = tomllib.loads(uncommented(EXAMPLE.read_text(encoding="utf-8")))
+    defaults = Settings().model_dump(mode="json")
+    absent = [(table, key) for table in shown if isinstance(shown[table], dict) for key in defaults[table]]
+
+    assert [(table, key) for table, key in absent if key not in shown[table]] == []
+
+
+def test_the_route_shown_as_a_comment_has_every_key() -> None:
+    (route,) = tomllib.loads(uncommented(EXAMPLE.read_text(encoding="utf-8")))["routes"]
+
+    assert list(route) == list(Route.model_fields)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.toml")), ids=lambda path: path.name)

@@ -1,0 +1,135 @@
+"""Which route takes a study: its model, its destinations, and the first condition that each other route missed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pydicom
+from pydicom import Dataset
+
+from cxrnode.age import patient_age
+from cxrnode.anatomy import view_of
+from cxrnode.eligible import Verdict, choose
+from cxrnode.finding import Outcome
+from cxrnode.header import UNPARSABLE, text, unwarned
+from cxrnode.route import Route
+from cxrnode.settings import Rules, Settings
+from cxrnode.study import Instance, Study
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model by its name, and the prevalence that its probabilities are to hold for (None: its card's)."""
+
+    model: str
+    prevalence: float | None = None
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The first condition of a route that an image does not meet: its value (`absent` when it does not tell one)."""
+
+    route: str
+    condition: str
+    value: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One image before the routes: eligibility's verdict without a model, and what each route says, in their order."""
+
+    instance: Instance
+    verdict: Verdict
+    misses: tuple[Miss | None, ...]
+    """None: the route's conditions are met"""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to a study; with no `choice` no model reads it, for `reason` or for each image's own."""
+
+    route: str
+    choice: Choice | None
+    destinations: tuple[str, ...]
+    reason: str = ""
+    trials: tuple[Trial, ...] = ()
+
+
+def choices(settings: Settings) -> tuple[Choice, ...]:
+    """Every model that the settings may ask for, each once."""
+    if not settings.routes:
+        return (Choice(settings.model.name, settings.model.prevalence),)
+    return tuple(dict.fromkeys(_choice(route, settings) for route in settings.routes))
+
+
+def decide(study: Study, settings: Settings) -> Decision:
+    """The first route that an image to be read meets, else an image that would be refused with a report.
+
+    Without any route the model and the destinations of the settings.
+    """
+    everywhere = tuple(destination.name for destination in settings.destinations)
+    if not settings.routes:
+        return Decision("", choices(settings)[0], everywhere)
+    trials = tuple(_trials(study, settings))
+    asked = _asked(trials)
+    for number, route in enumerate(settings.routes):
+        if any(trial.misses[number] is None for trial in asked):
+            destinations = everywhere if route.destinations is None else route.destinations
+            return Decision(route.name, _choice(route, settings), destinations, trials=trials)
+    return Decision("", None, (), _nobody(asked[0]) if asked else "", trials)
+
+
+def first_miss(dataset: Dataset, calling_ae: str, route: Route, rules: Rules) -> Miss | None:
+    """The first condition of the route that the image does not meet, in the order of the settings; None: it meets all.
+
+    `calling_ae` is empty where nobody knows who sent it.
+    """
+    terms = (
+        ("modality", text(dataset, "Modality"), route.modality),
+        ("body_part", text(dataset, "BodyPartExamined"), route.body_part),
+        ("view", view_of(dataset, rules).term, route.view),
+    )
+    for condition, value, wanted in terms:
+        if wanted is not None and value.upper() not in wanted:
+            return Miss(route.name, condition, value or "absent", ", ".join(wanted))
+    age = patient_age(dataset)
+    if route.age_years is not None and not (age and route.age_years[0] <= age.years <= route.age_years[1]):
+        youngest, oldest = route.age_years
+        return Miss(route.name, "age_years", age.words if age else "absent", f"{youngest} to {oldest}")
+    if route.calling_ae is not None and calling_ae not in route.calling_ae:
+        return Miss(route.name, "calling_ae", calling_ae or "absent", ", ".join(route.calling_ae))
+    return None
+
+
+def headers(study: Study) -> Iterator[tuple[Instance, Dataset]]:
+    """The instances that can be parsed, without their pixels."""
+    for instance in study.instances:
+        try:
+            with unwarned():
+                yield instance, pydicom.dcmread(instance.path, stop_before_pixels=True)
+        except UNPARSABLE:
+            continue
+
+
+def _trials(study: Study, settings: Settings) -> Iterator[Trial]:
+    opened = list(headers(study))
+    verdicts = choose([dataset for _, dataset in opened], settings.rules, None)
+    for (instance, dataset), verdict in zip(opened, verdicts, strict=True):
+        misses = (first_miss(dataset, instance.calling_ae, route, settings.rules) for route in settings.routes)
+        yield Trial(instance, verdict, tuple(misses))
+
+
+def _asked(trials: Sequence[Trial]) -> list[Trial]:
+    """The images that decide: those to be read; without any those to be refused, whose report must go somewhere."""
+    read = [trial for trial in trials if trial.verdict.outcome is None]
+    return read or [trial for trial in trials if trial.verdict.outcome is Outcome.REFUSED]
+
+
+def _nobody(trial: Trial) -> str:
+    """Names the routes and what each asked for, and no value of the patient's: the ledger keeps this sentence."""
+    told = ", ".join(f"{miss.route} ({miss.condition})" for miss in trial.misses if miss)
+    return f"No route takes this study; asked, with the condition that was not met: {told}"
+
+
+def _choice(route: Route, settings: Settings) -> Choice:
+    return Choice(route.model, settings.model.prevalence if route.prevalence is None else route.prevalence)
