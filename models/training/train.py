@@ -16,6 +16,8 @@ from models.devices import choose
 from models.training.checkpoint import Checkpoint, Epoch
 from models.training.dataset import DataSet, Film, labels_of, read_films
 from models.training.loop import Lesson, be_repeatable, fit
+from models.training.lungs.recipe import is_of_lungs
+from models.training.lungs.train import train_lungs
 from models.training.measure import measure
 from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
@@ -41,8 +43,11 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
 ) -> Path:
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError.
 
-    `resume` goes on with a training of that name that was stopped.
+    `resume` goes on with a training of that name that was stopped. A recipe may say `kind = "lungs"`: a segmenter's
+    training takes minutes, and begins anew.
     """
+    if is_of_lungs(recipe_path):
+        return train_lungs(recipe_path, data_dir, out_dir, now=now, device=device, threads=threads, tell=tell)
     recipe = read_recipe(recipe_path)
     folder, checkpoint = out_dir / recipe.name, out_dir / f"{recipe.name}.checkpoint.safetensors"
     _refuse_existing(folder)

@@ -1,0 +1,53 @@
+"""LungCard: what a lung segmenter is and promises, and when a heat map counts as pointing at the lungs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cxrnode.uids import digest_of
+from models.card import Card, Count, Data, Fraction, Input, Population, Sentence, kept_card
+from models.strict import Table
+
+
+class Mask(Table):
+    """A pixel is lung at or above `probability`; then the lungs grow by `dilation`, a share of the image's sides.
+
+    The growth grants the map its blur: one cell of a Grad-CAM is a seventh of the side.
+    """
+
+    probability: Fraction
+    dilation: Annotated[float, Field(ge=0, le=0.25)]
+
+
+class Localised(Table):
+    """A map points at the lungs when at least `share` of its mass lies in them; `rule` says how that was chosen."""
+
+    share: Fraction
+    rule: Sentence
+
+
+class LungCard(Card):
+    """Everything a user of the segmenter may rely on."""
+
+    kind: Literal["lungs"]
+    architecture: Literal["unet"]
+    width: Count
+    """channels of the first level; each lower one has twice as many"""
+    input: Input
+    mask: Mask
+    localised: Localised
+    population: Population
+    data: Data
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that changes a mask or what is made of it, and of nothing else."""
+        table = self.model_dump(mode="json")
+        parts = {key: table[key] for key in ("architecture", "width", "input", "mask")}
+        return digest_of(parts | {"weights": self.weights.sha256, "localised": self.localised.share})
+
+
+def load_lung_card(folder: Path) -> LungCard:
+    """Read `folder`/card.toml and hold the weights beside it to their sha256; raises ModelMismatch."""
+    return kept_card(folder, LungCard)

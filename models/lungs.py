@@ -1,0 +1,123 @@
+"""Where the lungs are, and how much of a heat map lies in them; one owner of the network in each process."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cxrnode.errors import ModelMismatch
+from cxrnode.finding import Finding, Heatmap
+from models.card import ZOO_DIR, Input, find
+from models.devices import choose
+from models.lungcard import Localised, Mask, load_lung_card
+from models.preprocess import to_tensor
+from models.unet import UNet
+
+
+class Terms(Protocol):
+    """What a segmenter is used by: its card says it, and the recipe before there is a card."""
+
+    @property
+    def input(self) -> Input:
+        """What the network is fed."""
+
+    @property
+    def mask(self) -> Mask:
+        """What counts as lung."""
+
+    @property
+    def localised(self) -> Localised:
+        """When a map counts as pointing at it."""
+
+
+class Lungs:
+    """A segmenter ready to use; its owner sees to it that callers take turns. `digest` is its card's."""
+
+    def __init__(self, terms: Terms, network: nn.Module, device: torch.device, digest: str = "") -> None:
+        self.terms = terms
+        self.device = device
+        self.digest = digest
+        self._network = network
+
+    def mask(self, radiograph: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(rows, cols) float32 in [0, 1], air dark -> how likely each of its pixels is lung, (rows, cols) in [0, 1]."""
+        return self._on_the_grid_of(radiograph, self._likely(radiograph))
+
+    def region(self, radiograph: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """The lungs, grown as the card says, (rows, cols): where a heat map may point."""
+        return self._on_the_grid_of(radiograph, self._grown(radiograph)) >= 0.5
+
+    def share(self, heatmap: Heatmap, radiograph: NDArray[np.float32]) -> float | None:
+        """The part of the map's mass, in [0, 1], that lies in the region; None for an empty map.
+
+        Where no lungs are found, none of it does.
+        """
+        values = heatmap.resized(self.terms.input.rows, self.terms.input.columns).astype(np.float64)
+        whole = float(values.sum())
+        if whole <= 0.0:
+            return None
+        inside = float(values[self._grown(radiograph)[0, 0].numpy() > 0].sum())
+        return min(inside / whole, 1.0)
+
+    def localise(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
+        """The finding with the share of its map that lies in the lungs, and whether that is enough."""
+        share = self.share(finding.heatmap, radiograph)
+        return replace(finding, lung_share=share, localised=share is None or share >= self.terms.localised.share)
+
+    def warm(self) -> None:
+        """One pass over a blank image, so that the first patient does not wait."""
+        self.mask(np.zeros((self.terms.input.rows, self.terms.input.columns), dtype=np.float32))
+
+    def _likely(self, radiograph: NDArray[np.float32]) -> Tensor:
+        """(1, 1, rows, columns) of the network's grid, in [0, 1]."""
+        inputs = to_tensor(radiograph, self.terms.input)[None].to(self.device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            likely: Tensor = self._network(inputs).sigmoid().float().cpu()
+        return likely
+
+    def _grown(self, radiograph: NDArray[np.float32]) -> Tensor:
+        """(1, 1, rows, columns) of the network's grid: 1 in the lungs as they are after they have grown, else 0."""
+        lungs = (self._likely(radiograph) >= self.terms.mask.probability).float()
+        by = [round(self.terms.mask.dilation * side) for side in (self.terms.input.rows, self.terms.input.columns)]
+        kernel = [2 * one + 1 for one in by]
+        return functional.max_pool2d(lungs, kernel_size=kernel, stride=1, padding=by)
+
+    @staticmethod
+    def _on_the_grid_of(radiograph: NDArray[np.float32], values: Tensor) -> NDArray[np.float32]:
+        rows, columns = radiograph.shape
+        if values.shape[2:] != (rows, columns):
+            values = functional.interpolate(values, (rows, columns), mode="bilinear", antialias=True)
+        spread: NDArray[np.float32] = values[0, 0].clamp(0.0, 1.0).numpy()
+        return spread
+
+
+def load(folder: Path, device: str = "auto") -> Lungs:
+    """Load the segmenter in `folder`; raises ModelMismatch."""
+    card = load_lung_card(folder)
+    network: nn.Module = UNet(card.width)
+    path = folder / card.weights.file
+    try:
+        network.load_state_dict(load_file(path), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelMismatch(f"{path} does not fit a U-Net of width {card.width}: {error}") from error
+    place = choose(device)
+    network = network.to(place).to(memory_format=torch.channels_last).eval()
+    return Lungs(card, network, place, card.digest)
+
+
+def find_lungs(name: str, zoo_dir: Path | None = None) -> Path | None:
+    """The folder of the segmenter called `name`; None when the name is empty, for then none is wanted.
+
+    It is looked for in the zoo, then in the one that comes with the program. Raises ModelMismatch.
+    """
+    if not name:
+        return None
+    own = zoo_dir is not None and (zoo_dir / name / "card.toml").is_file()
+    return find(name, zoo_dir if own else ZOO_DIR)
