@@ -32,17 +32,25 @@ def study_outcome(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=list(Outcome).index, default=Outcome.NOT_APPLICABLE)
 
 
+class MapMethod(StrEnum):
+    """How a heatmap came about, by the name that results give it."""
+
+    GRAD_CAM = "Grad-CAM"
+    ATTENTION_ROLLOUT = "attention rollout"
+
+
 @dataclass(frozen=True, eq=False)
 class Heatmap:
     """Where a model looked: (h, w) float32 in [0, 1] that spans the image from edge to edge.
 
-    The values are relative to the map's own maximum; `peak` is that maximum as the method gave it, before
-    scaling, in the logit's unit. A map with peak 0 says nothing and is all zeros.
+    The values are relative to the map's own maximum; `peak` is that maximum as the method gave it, before scaling:
+    in the logit's unit for Grad-CAM, a share of the attention for attention rollout, which is not of one class.
+    A map with peak 0 says nothing and is all zeros.
     """
 
     values: NDArray[np.float32]
     peak: float
-    method: str
+    method: MapMethod
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype != np.float32:
@@ -106,6 +114,7 @@ class Algorithm:
     """likewise"""
     card_prevalence: float | None = None
     """None: `prevalence` is the card's own"""
+    explanation: MapMethod = MapMethod.GRAD_CAM
 
     def judge(self, probability: float) -> Outcome:
         """Positive at or above the operating point."""

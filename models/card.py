@@ -7,10 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from cxrnode.errors import ModelMismatch
-from cxrnode.finding import Algorithm
+from cxrnode.finding import Algorithm, MapMethod
 from cxrnode.uids import digest_of, uid_from
 from models.calibrate import at_prevalence
 from models.strict import Table, read_table
@@ -72,10 +72,22 @@ class Calibration(Table):
     fitted_on: Sentence
 
 
-class GradCam(Table):
-    """The layer whose activations are explained, as `torch.nn.Module.get_submodule` names it."""
+class Explanation(Table):
+    """How the map is made, and the layer that Grad-CAM explains, as `torch.nn.Module.get_submodule` names it."""
 
-    layer: Sentence
+    method: Literal["grad-cam", "attention-rollout"] = "grad-cam"
+    layer: Sentence | None = None
+
+    @model_validator(mode="after")
+    def _layer_for_grad_cam(self) -> "Explanation":
+        if (self.layer is None) == (self.method == "grad-cam"):
+            raise ValueError(f"{self.method} has layer {self.layer!r}; wanted one for grad-cam, none for the other")
+        return self
+
+    @property
+    def map_method(self) -> MapMethod:
+        """The method by the name that results give it."""
+        return MapMethod.GRAD_CAM if self.method == "grad-cam" else MapMethod.ATTENTION_ROLLOUT
 
 
 class Population(Table):
@@ -162,7 +174,8 @@ class ModelCard(Card):
     finding: FindingCode
     operating_point: OperatingPoint
     calibration: Calibration
-    gradcam: GradCam
+    explanation: Explanation = Field(validation_alias=AliasChoices("explanation", "gradcam"))
+    """[gradcam] is what the table was called while there was no other method"""
     population: Population
     data: Data
 
@@ -170,7 +183,7 @@ class ModelCard(Card):
     def digest(self) -> str:
         """sha256 of all that changes a result, and of nothing else."""
         table = self.model_dump(mode="json")
-        parts = {key: table[key] for key in ("architecture", "input", "finding", "gradcam")}
+        parts = {key: table[key] for key in ("architecture", "input", "finding", "explanation")}
         return digest_of(
             parts
             | {
@@ -210,6 +223,7 @@ class ModelCard(Card):
             age_years=self.population.age_years,
             views=self.population.views,
             modalities=self.population.modality,
+            explanation=self.explanation.map_method,
         )
         return of_card if prevalence is None else self._at(prevalence, of_card)
 

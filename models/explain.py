@@ -1,5 +1,6 @@
-"""Where a network looked: Grad-CAM (Selvaraju et al., ICCV 2017), the logits coming from the same single pass."""
+"""Where a network looked: Grad-CAM (Selvaraju et al., ICCV 2017) or attention rollout, the logits of the same pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,32 +8,68 @@ import torch
 from numpy.typing import NDArray
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from cxrnode.errors import ModelMismatch
-from cxrnode.finding import Heatmap
+from cxrnode.finding import Heatmap, MapMethod
+from models.rollout import AttentionRollout, maps_of_tokens, token_grid
 
-METHOD = "Grad-CAM"
+Looked = tuple[Tensor, NDArray[np.float32], NDArray[np.float32]]
+"""(N, 1) logits, (N, rows, columns) maps in [0, 1], (N,) raw peaks"""
 
 
 class Explainer:
-    """A network that answers with logits and heatmaps; one caller at a time, for the hooks hold the last pass."""
+    """A network that answers with logits and heatmaps; one caller at a time, for the hooks hold the last pass.
+
+    `layer` is what Grad-CAM explains; attention rollout takes all layers and wants none. Raises ModelMismatch.
+    """
+
+    def __init__(self, network: nn.Module, layer: str | None, method: MapMethod = MapMethod.GRAD_CAM) -> None:
+        self.method = method
+        self._look: Callable[[Tensor], Looked]
+        if method is MapMethod.ATTENTION_ROLLOUT:
+            self._look = AttentionRollout(network)
+        else:
+            self._look = _GradCam(network, layer or "")
+
+    def explain(self, inputs: Tensor) -> tuple[NDArray[np.float64], list[Heatmap]]:
+        """(N, 3, rows, columns) -> (N,) logits, and N heatmaps of (rows, columns).
+
+        Grad-CAM's are for the logit being high; attention rollout's are of no class.
+        """
+        logits, maps, peaks = self._look(inputs)
+        heatmaps = [Heatmap(one, float(peak), self.method) for one, peak in zip(maps, peaks, strict=True)]
+        return logits.detach().squeeze(1).double().cpu().numpy(), heatmaps
+
+
+class _GradCam:
+    """The library's Grad-CAM with every parameter frozen: the graph begins at the layer's output.
+
+    The backward pass ends there and costs next to nothing. A copy goes on to the next layer, which may work in place.
+    """
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         try:
             target = network.get_submodule(layer)
         except AttributeError as error:
             raise ModelMismatch(f"the network has no layer {layer!r}, which its card wants explained") from error
-        _begin_graph_at(network, target, layer)
-        self._cam = _PeakKeepingGradCam(network, [target])
+        if target is network:
+            raise ModelMismatch("a card that wants Grad-CAM names no layer; wanted the one to explain")
+        network.requires_grad_(requires_grad=False)
+        reshape: Callable[[Tensor], Tensor] | None = None
+        if isinstance(network, VisionTransformer):
+            grid = token_grid(network)
+            reshape = lambda tokens: maps_of_tokens(tokens, grid)  # noqa: E731  # one line, and the grid with it
+        target.register_forward_hook(_begin_graph)
+        self._cam = _PeakKeepingGradCam(network, [target], reshape_transform=reshape)
+        target.register_forward_hook(_go_on_with_a_copy)
 
-    def explain(self, inputs: Tensor) -> tuple[NDArray[np.float64], list[Heatmap]]:
-        """(N, 3, rows, columns) -> (N,) logits, and N heatmaps of (rows, columns) for the logit being high."""
+    def __call__(self, inputs: Tensor) -> Looked:
         with torch.enable_grad():
             maps = self._cam(input_tensor=inputs, targets=[_the_logit] * len(inputs))
-        logits = self._cam.outputs.detach().squeeze(1).double().cpu().numpy()
+        logits = self._cam.outputs
         self._cam.outputs = None  # lets the graph go
-        heatmaps = [Heatmap(one, float(peak), METHOD) for one, peak in zip(maps, self._cam.peaks, strict=True)]
-        return logits, heatmaps
+        return logits, maps, self._cam.peaks
 
 
 class _PeakKeepingGradCam(GradCAM):  # type: ignore[misc]  # the library ships no types
@@ -50,10 +87,9 @@ def _the_logit(output: Tensor) -> Tensor:
     return output[0]
 
 
-def _begin_graph_at(network: nn.Module, target: nn.Module, layer: str) -> None:
-    """Freeze all but the target layer's last parameter: the backward pass then ends there and costs next to nothing."""
-    network.requires_grad_(requires_grad=False)
-    parameters = list(target.parameters())
-    if not parameters:
-        raise ModelMismatch(f"layer {layer!r} has no parameters to begin the graph at; wanted the one before it")
-    parameters[-1].requires_grad = True
+def _begin_graph(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+    return output.detach().requires_grad_()
+
+
+def _go_on_with_a_copy(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+    return output.clone()

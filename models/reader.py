@@ -97,4 +97,6 @@ def load(folder: Path, device: str = "auto", threads: int = 1, prevalence: float
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
-    return Reader(card, Explainer(network.to(place).eval(), card.gradcam.layer), place).at(prevalence)
+    wanted = card.explanation
+    explainer = Explainer(network.to(place).eval(), wanted.layer, wanted.map_method)
+    return Reader(card, explainer, place).at(prevalence)

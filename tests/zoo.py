@@ -40,7 +40,7 @@ def card_table(**changes: object) -> dict[str, Any]:
         },
         "operating_point": {"probability": 0.5, "rule": "a half"},
         "calibration": {"temperature": 1.5, "prevalence": 0.7, "fitted_on": "nothing"},
-        "gradcam": {"layer": "features.18"},
+        "explanation": {"layer": "features.18"},
         "population": {"age_years": [1, 5], "views": ["AP"], "modality": ["CR", "DX"], "sentence": "children"},
         "start": {**source, "sha256": "1" * 64},
         "data": {**source, "digest": "2" * 64, "splits": {"test": {"images": 9, "positive": 4, "patients": 7}}},
@@ -72,9 +72,10 @@ def untrained(architecture: str = "mobilenet_v2", seed: int = 0) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
-    blots = functional.interpolate(torch.rand(16, 3, 5, 5) * 2 - 1, (112, 112), mode="bilinear")
-    with torch.no_grad():
-        network(blots)
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        blots = functional.interpolate(torch.rand(16, 3, 5, 5) * 2 - 1, (112, 112), mode="bilinear")
+        with torch.no_grad():
+            network(blots)
     return network.eval()
 
 

@@ -3,7 +3,7 @@
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from cxrnode.finding import Outcome
+from cxrnode.finding import MapMethod, Outcome
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 LUNG = Code("39607008", "SCT", "Lung")
@@ -13,6 +13,7 @@ NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
 FAILED = Code("111224", "DCM", "Failed")
 PROBABILITY = Code("122157", "DCM", "Probability")
 GRADIENT_WEIGHTED_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
+SALIENCY = Code("130404", "DCM", "Saliency")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
 NO_UNITS = Code("1", "UCUM", "no units")
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -39,6 +40,12 @@ EVALUATIONS = {
 
 
 def coded(code: Code) -> Dataset:
+MAPS = {
+    MapMethod.GRAD_CAM: GRADIENT_WEIGHTED_CLASS_ACTIVATION,
+    MapMethod.ATTENTION_ROLLOUT: SALIENCY,
+}
+"""What a map's peak is a measurement of (CID 217). Attention is of no class, so that its map is no class activation."""
+
     """A code as an item of a code sequence (PS3.3 Table 8.8-1a)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning

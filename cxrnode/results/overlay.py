@@ -118,7 +118,8 @@ def _describe_derivation(overlay: Dataset, source: Dataset, reading: Reading, co
     overlay.BurnedInAnnotation = "YES"
     overlay.RecognizableVisualFeatures = "NO"
     sentence = outcome_sentence(reading, context.algorithm)
-    drawn = "Radiograph resampled to 8 bits, with the Grad-CAM map above the operating point, its half maximum line"
+    drawn = f"Radiograph resampled to 8 bits, with the {context.algorithm.explanation} map above the operating point"
+    drawn = f"{drawn}, its half maximum line"
     overlay.DerivationDescription = plain(f"{drawn}, and banners. {context.algorithm.name}. {sentence}", 1024)
     overlay.DerivationCodeSequence = [coded(SPATIAL_RESAMPLING)]
     overlay.ImageComments = plain(f"{NOTICE}. {sentence}")

@@ -124,7 +124,7 @@ def _group(
 def _measurements(finding: Finding) -> list[Measurement]:
     """Probability, and the heat map's raw peak; each as text (DS) and as the very double (FloatingPointValue)."""
     peak = Measurement(
-        codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION, float(finding.heatmap.peak), codes.NO_UNITS, derivation=codes.MAXIMUM
+        codes.MAPS[finding.heatmap.method], float(finding.heatmap.peak), codes.NO_UNITS, derivation=codes.MAXIMUM
     )
     return [Measurement(codes.PROBABILITY, float(finding.probability), codes.NO_UNITS), peak]
 

@@ -60,5 +60,7 @@ def _stamp_equipment(result: Dataset, context: ResultContext) -> None:
         setattr(algorithm, keyword, result[keyword].value)
     algorithm.PurposeOfReferenceCodeSequence = [coded(PROCESSING_EQUIPMENT)]
     algorithm.ContributionDateTime = f"{context.started_at:%Y%m%d%H%M%S.%f%z}"
-    algorithm.ContributionDescription = plain(f"Pneumonia classification with Grad-CAM. {INTENDED_USE}", 1024)
+    algorithm.ContributionDescription = plain(
+        f"Pneumonia classification with {context.algorithm.explanation}. {INTENDED_USE}", 1024
+    )
     result.ContributingEquipmentSequence = [algorithm]

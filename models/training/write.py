@@ -7,7 +7,7 @@ from pathlib import Path
 import tomli_w
 from safetensors.torch import save
 
-from models.card import Data, GradCam, Measured, ModelCard, StartWeights, Weights, load_card
+from models.card import Data, Explanation, Measured, ModelCard, StartWeights, Weights, load_card
 from models.networks import NETWORKS
 from models.strict import Table
 from models.training.dataset import DataSet
@@ -64,7 +64,7 @@ def _card(
         finding=recipe.card.finding,
         operating_point=trained.operating_point,
         calibration=trained.calibration,
-        gradcam=GradCam(layer=NETWORKS[recipe.architecture].gradcam_layer),
+        explanation=Explanation(layer=NETWORKS[recipe.architecture].gradcam_layer),
         population=recipe.card.population,
         start=start,
         data=Data(

@@ -86,7 +86,7 @@ def test_an_unknown_model_is_answered_with_the_known(tmp_path: Path) -> None:
         ("operating_point", {"probability": 0.6}),
         ("calibration", {"temperature": 2.0}),
         ("calibration", {"prevalence": 0.1}),
-        ("gradcam", {"layer": "features.17"}),
+        ("explanation", {"layer": "features.17"}),
     ],
 )
 def test_what_changes_a_result_changes_digest_and_device(table: str, change: dict[str, object]) -> None:

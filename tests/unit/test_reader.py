@@ -98,7 +98,7 @@ def test_a_process_that_did_not_load_the_model_may_not_use_it(reader: Reader, mo
 
 def test_reading_leaves_no_graph_behind(reader: Reader) -> None:
     reader.warm()
-    assert reader._explainer._cam.outputs is None
+    assert reader._explainer._look._cam.outputs is None
 
 
 def test_weights_of_another_architecture_do_not_load(tmp_path: Path) -> None:
