@@ -140,9 +140,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
 ) -> None:
     """Train a model from a recipe: card, weights and recipe in one folder."""
+    from cxrnode.film import DicomFiles
     from models.training.train import train as run
 
-    run(recipe, data, out, now=datetime.now(UTC), device=device, threads=threads, resume=resume)
+    now = datetime.now(UTC)
+    run(recipe, data, out, now=now, device=device, threads=threads, resume=resume, dicom=DicomFiles())
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """recipe.toml becomes one frozen Recipe: all that a training depends on, every fault in one message."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,14 +14,61 @@ from models.strict import Table, as_table, load_toml
 from models.training.start import STARTS
 
 Relative = Annotated[str, Field(pattern=r"^[\w-][\w./-]*$")]
+RelativeOrNone = Annotated[str, Field(pattern=r"^([\w-][\w./-]*)?$")]
+
+KERMANY_CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+class FreshSplit(Table):
+    """A split drawn by patient: the same seed, the same split, in whatever order the films are listed."""
+
+    seed: int = 1
+    fractions: dict[str, Positive] = Field(default={"train": 0.8, "val": 0.1, "test": 0.1})
+
+    @model_validator(mode="after")
+    def _whole(self) -> "FreshSplit":
+        if not math.isclose(sum(self.fractions.values()), 1):
+            raise ValueError(f"fractions are {self.fractions}; wanted numbers that add up to 1")
+        return self
 
 
 class Films(Source):
-    """A manifest (CSV, relative to the data folder) and how to read it; `group_column` tells patients apart."""
+    """Where films lie and what is known of them; README.md, "Train your own", shows each kind.
 
-    manifest: Relative
+    manifest: image files and a CSV; dicom: DICOM files and a CSV of labels; kermany: the folders as published.
+    """
+
+    kind: Literal["manifest", "dicom", "kermany"] = "manifest"
+    manifest: RelativeOrNone = ""
+    """the CSV, relative to the data folder"""
+    folder: RelativeOrNone = ""
+    """the films of the other two kinds, relative to the data folder"""
     positive_class: Sentence
+    negative_classes: tuple[Sentence, ...] = ()
+    """wanted where there is more than one"""
     group_column: str = "patient_group"
+    """tells patients apart in a manifest"""
+    fresh_split: FreshSplit | None = None
+    """drawn instead of read from the CSV; of Kermany's films one always is"""
+    published_test: bool = False
+    """Kermany's test folder stays the test split"""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> "Films":
+        if self.kind != "kermany" and not self.manifest:
+            raise ValueError(f"films of kind {self.kind!r} have no manifest; wanted the name of a CSV")
+        if self.kind == "kermany" and self.positive_class not in KERMANY_CLASSES:
+            raise ValueError(f"positive_class is {self.positive_class!r}; wanted {' or '.join(KERMANY_CLASSES)}")
+        if self.published_test and self.kind != "kermany":
+            raise ValueError("published_test is set; wanted films of kind 'kermany' with it")
+        if self.published_test and self.fresh_split and {*self.fresh_split.fractions} == {"test"}:
+            raise ValueError("fresh_split has a part test only, and published_test fills that; wanted another part")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The file or folder that all depends on, relative to the data folder."""
+        return self.manifest or self.folder
 
 
 class TrainingFilms(Films):

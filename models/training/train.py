@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from models.training.lungs.train import train_lungs
 from models.training.measure import measure
 from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
+from models.training.sources.listed import DicomFiles
 from models.training.start import STARTS, begin
 from models.training.trained import Trained, calibrated
 from models.training.write import write_model
@@ -39,12 +39,13 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
     device: str = "auto",
     threads: int = 0,
     resume: bool = False,
+    dicom: DicomFiles | None = None,
     tell: Tell = print,
 ) -> Path:
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError.
 
-    `resume` goes on with a training of that name that was stopped. A recipe may say `kind = "lungs"`: a segmenter's
-    training takes minutes, and begins anew.
+    `resume` goes on with a training of that name that was stopped; `dicom` reads films of that kind. A recipe may say
+    `kind = "lungs"`: a segmenter's training takes minutes, and begins anew.
     """
     if is_of_lungs(recipe_path):
         return train_lungs(recipe_path, data_dir, out_dir, now=now, device=device, threads=threads, tell=tell)
@@ -53,7 +54,7 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
     _refuse_existing(folder)
     if checkpoint.exists() and not resume:
         raise TrainingError(f"{checkpoint} is of a training that was stopped; wanted --resume, or that file removed")
-    films = read_films(data_dir, recipe.data)
+    films = read_films(data_dir, recipe.data, dicom=dicom, keep=STARTS[recipe.start].input)
     _check(films, recipe, tell)
 
     if threads:
@@ -67,7 +68,7 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
 
     trained = calibrated(network, films.split("val"), start.input, recipe.calibration, place)
     measured = []
-    for figure in _measure_all(trained, films, recipe, data_dir, now):
+    for figure in _measure_all(trained, films, recipe, data_dir, now, dicom):
         tell(f"{figure.data}: {figure.metric} {figure.value:.4f} [{figure.ci_low:.4f}, {figure.ci_high:.4f}]")
         measured.append(figure)
     completed = _completed(recipe, films, progress.best_epoch, place, now)
@@ -85,20 +86,29 @@ def _refuse_existing(folder: Path) -> None:
 def _check(films: DataSet, recipe: Recipe, tell: Tell) -> None:
     for line in films.unreadable:
         tell(f"skipped, unreadable: {line}")
+    for line in films.remarks:
+        tell(line)
     if recipe.data.digest not in {"", films.digest}:
         raise TrainingError(
-            f"{recipe.data.manifest} and its films have digest {films.digest}, wanted {recipe.data.digest}"
+            f"{recipe.data.place} and its films have digest {films.digest}, wanted {recipe.data.digest}"
         )
     for split in ("train", "val", "test"):
         films.split(split)
 
 
-def _measure_all(trained: Trained, films: DataSet, recipe: Recipe, data_dir: Path, now: datetime) -> Iterator[Measured]:
+def _measure_all(
+    trained: Trained,
+    films: DataSet,
+    recipe: Recipe,
+    data_dir: Path,
+    now: datetime,
+    dicom: DicomFiles | None,
+) -> Iterator[Measured]:
     """The test split, opened here for the only time, then whatever external films are at hand."""
     yield from _measured(trained, films.split("test"), recipe.data.name, "test", recipe, now)
     for external in recipe.external:
-        if (data_dir / external.manifest).is_file():
-            others = read_films(data_dir, external).split(external.split)
+        if (data_dir / external.place).exists():
+            others = read_films(data_dir, external, dicom=dicom).split(external.split)
             shown = [_centre_square(film) for film in others] if external.centre_square else others
             yield from _measured(trained, shown, external.name, external.split, recipe, now)
 
@@ -127,7 +137,7 @@ def _centre_square(film: Film) -> Film:
     rows, columns = film.pixels.shape
     side = min(rows, columns)
     top, left = (rows - side) // 2, (columns - side) // 2
-    return replace(film, pixels=film.pixels[top : top + side, left : left + side])
+    return film.changed(lambda pixels: pixels[top : top + side, left : left + side])
 
 
 def _completed(recipe: Recipe, films: DataSet, best: Epoch, device: torch.device, now: datetime) -> Recipe:

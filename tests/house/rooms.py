@@ -12,7 +12,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "verbs": ("receive", "complete", "analyse", "deliver"),
     "tools": (
         *("spool", "ledger", "jobs", "broker"),
-        *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream"),
+        *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("results", "show", "exhibit", "samples"),
     ),
     "values": ("study", "finding", "uids", "settings", "route", "part", "log"),
