@@ -19,13 +19,17 @@ def squash(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
 
     Bilinear, low-pass filtered where it shrinks; an image of the wanted size passes unchanged.
     """
+    return squashed(radiograph, wanted.rows, wanted.columns)
+
+
+def squashed(radiograph: NDArray[np.float32], rows: int, columns: int) -> Tensor:
+    """`squash` to (1, rows, columns)."""
     if radiograph.ndim != 2 or radiograph.dtype != np.float32:
         raise ValueError(f"radiograph is {radiograph.dtype} {radiograph.shape}, wanted float32 of two dimensions")
     image = torch.from_numpy(radiograph.copy())[None]  # (1, rows, cols); the caller's may be read-only
-    size = (wanted.rows, wanted.columns)
-    if radiograph.shape == size:
+    if radiograph.shape == (rows, columns):
         return image
-    return functional.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+    return functional.interpolate(image[None], (rows, columns), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def normalise(images: Tensor, wanted: Input) -> Tensor:

@@ -1,0 +1,1 @@
+"""Training and measuring of the gate that looks at the pixels."""
