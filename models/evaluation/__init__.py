@@ -1,0 +1,1 @@
+"""Measuring finished models: how good, how honest, how well explained."""

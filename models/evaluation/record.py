@@ -1,0 +1,35 @@
+"""Figures measured later go onto a model's card, in the place of older ones of the same name."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from cxrnode.errors import ModelMismatch
+from models.card import Measured
+from models.strict import load_toml
+
+
+def record(folder: Path, rows: Sequence[Measured]) -> None:
+    """Write `rows` into `folder`/card.toml, whatever kind of card it is; its digest stays, for none holds `measured`.
+
+    A row replaces the one of the same metric, data and split, and is added where there is none. The card is replaced
+    as a whole or not at all. Raises ModelMismatch when it cannot be read.
+    """
+    path = folder / "card.toml"
+    card = load_toml(path, ModelMismatch)
+    figures = [*card.get("measured", ()), *(row.model_dump(mode="json") for row in rows)]
+    text = tomli_w.dumps(card | {"measured": _newest(figures)})
+    scratch = path.with_suffix(".toml.new")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def _newest(figures: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row of each name, the last, where the first was."""
+    return list({(row["metric"], row["data"], row["split"]): row for row in figures}.values())
