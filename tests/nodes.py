@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,10 @@ class RunningNode:
         receiving = self.settings.receiving
         return Destination(name="node", ae_title=self.settings.node.ae_title, host=receiving.host, port=receiving.port)
 
-    def push(self, *files: Path) -> None:
+    def push(self, *files: Path, calling_ae: str = "MODALITY") -> None:
         """Send files over one association; every one must be accepted."""
         answers = []
-        send(files, self.receiver, "MODALITY", lambda _index, sent: answers.append(sent.status))
+        send(files, self.receiver, calling_ae, lambda _index, sent: answers.append(sent.status))
         if answers != [0] * len(files):
             raise AssertionError(f"wanted Success for {len(files)} files, got statuses {answers}")
 
@@ -99,7 +99,12 @@ class RunningNode:
 
 
 @contextmanager
-def running_node(folder: Path, *destinations: Destination, **settings: dict[str, object]) -> Iterator[RunningNode]:
+def running_node(
+    folder: Path,
+    *destinations: Destination,
+    routes: Sequence[dict[str, object]] = (),
+    **settings: dict[str, object],
+) -> Iterator[RunningNode]:
     """Start a node with these destinations; ended by pid, and the test fails if anything is left running."""
     receiver_port, flower_port = free_ports(2)
     tables: dict[str, dict[str, object]] = {
@@ -110,7 +115,7 @@ def running_node(folder: Path, *destinations: Destination, **settings: dict[str,
     for name, table in settings.items():
         tables.setdefault(name, {}).update(table)
     config = folder / "node.toml"
-    config.write_text(_toml(tables, destinations))
+    config.write_text(_toml(tables, [destination.model_dump() for destination in destinations], routes))
     log = folder / "node.log"
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
@@ -145,13 +150,15 @@ def _wait_for_echo(node: RunningNode) -> None:
             time.sleep(0.2)
 
 
-def _toml(tables: dict[str, dict[str, object]], destinations: tuple[Destination, ...]) -> str:
+def _toml(
+    tables: dict[str, dict[str, object]],
+    destinations: Sequence[dict[str, object]],
+    routes: Sequence[dict[str, object]],
+) -> str:
     lines = []
     for name, table in tables.items():
         lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    for destination in destinations:
-        lines += [
-            "[[destinations]]",
-            *(f"{key} = {json.dumps(value)}" for key, value in destination.model_dump().items()),
-        ]
+    for name, listed in (("destinations", destinations), ("routes", routes)):
+        for table in listed:
+            lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"

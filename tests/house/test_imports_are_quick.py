@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import make_cxr
+from tests.nodes import saved
+
 SLOW = {"torch", "torchvision", "timm", "pytorch_grad_cam", "highdicom", "scipy", "matplotlib"}
 RUN = """
 import sys
@@ -34,6 +37,12 @@ except SystemExit as end:
 )
 def test_what_needs_no_model_loads_no_torch(code: str, tmp_path: Path) -> None:
     assert loaded(code, tmp_path) & SLOW == set()
+
+
+def test_what_foretells_reads_cards_without_torch(tmp_path: Path) -> None:
+    film = saved(make_cxr(), tmp_path / "film.dcm")
+
+    assert "torch" not in loaded(RUN.format(arguments=f'"rules", "test", {str(film)!r}'), tmp_path)
 
 
 def test_what_reads_radiographs_is_seen_to_load_torch(tmp_path: Path) -> None:
