@@ -20,9 +20,6 @@ from models.gatenet import KINDS, SIDE, GateNetwork
 from models.legible import nothing_there
 from models.preprocess import squashed
 
-GATE = "gate-frontal-chest"
-"""the gate that ships"""
-
 LOOKS = {
     "clockwise": "a chest film turned a quarter clockwise",
     "upside_down": "an upside-down chest film",
@@ -68,6 +65,10 @@ class Gate:
     def objection(self, radiograph: NDArray[np.float32]) -> str:
         """(rows, cols) float32 in [0, 1] -> why it should not be read, as a sentence; empty: it may be."""
         return sentence(self.look(radiograph), self.card.limits)
+
+    def warm(self) -> None:
+        """One pass over a grey slope, so that the first patient does not wait."""
+        self.look(np.tile(np.linspace(0, 1, SIDE, dtype=np.float32), (SIDE, 1)))
 
     def look(self, radiograph: NDArray[np.float32]) -> Seen:
         """(rows, cols) float32 in [0, 1] -> what it looks like."""

@@ -6,8 +6,14 @@ from typing import Literal
 from pydantic import Field
 
 from cxrnode.uids import digest_of
-from models.card import Card, Count, Fraction, Positive, Sentence, Sha256, Source, kept_card
+from models.card import ZOO_DIR, Card, Count, Fraction, Positive, Sentence, Sha256, Source, find, kept_card
 from models.strict import Table
+
+GATE = "gate-frontal-chest"
+"""the gate's folder in the zoo"""
+
+Mode = Literal["refuse", "warn", "off"]
+"""what becomes of an image that the gate objects to; off: nobody looks"""
 
 
 class Limits(Table):
@@ -47,3 +53,23 @@ class GateCard(Card):
 def load_gate_card(folder: Path) -> GateCard:
     """Read `folder`/card.toml and hold the weights beside it to their sha256; raises ModelMismatch."""
     return kept_card(folder, GateCard)
+
+
+def find_gate(mode: Mode, zoo_dir: Path | None = None) -> Path | None:
+    """The folder of the gate that the settings ask for; None: they ask for none.
+
+    It is looked for in the zoo, then in the one that comes with the program. Raises ModelMismatch.
+    """
+    if mode == "off":
+        return None
+    own = zoo_dir is not None and (zoo_dir / GATE / "card.toml").is_file()
+    return find(GATE, zoo_dir if own else ZOO_DIR)
+
+
+def check_gate(mode: Mode, zoo_dir: Path | None = None) -> str:
+    """What there is to say of the gate that the settings ask for; raises ModelMismatch when its card is not kept."""
+    folder = find_gate(mode, zoo_dir)
+    if folder is None:
+        return "no gate: nobody looks whether the pixels are a frontal chest film's"
+    card = load_gate_card(folder)
+    return f"{card.name} {card.version}: the weights are those on the card"

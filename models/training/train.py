@@ -14,6 +14,8 @@ from models.card import Measured
 from models.devices import choose
 from models.training.checkpoint import Checkpoint, Epoch
 from models.training.dataset import DataSet, Film, labels_of, read_films
+from models.training.gate.recipe import is_of_gate
+from models.training.gate.train import train_gate
 from models.training.loop import Lesson, be_repeatable, fit
 from models.training.lungs.recipe import is_of_lungs
 from models.training.lungs.train import train_lungs
@@ -45,8 +47,10 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError.
 
     `resume` goes on with a training of that name that was stopped; `dicom` reads films of that kind. A recipe may say
-    `kind = "lungs"`: a segmenter's training takes minutes, and begins anew.
+    `kind = "lungs"` or `kind = "gate"`: those trainings take minutes, and begin anew.
     """
+    if is_of_gate(recipe_path):
+        return train_gate(recipe_path, data_dir, out_dir, now=now, threads=threads, dicom=dicom, tell=tell)
     if is_of_lungs(recipe_path):
         return train_lungs(recipe_path, data_dir, out_dir, now=now, device=device, threads=threads, tell=tell)
     recipe = read_recipe(recipe_path)

@@ -81,11 +81,10 @@ def mar(pictures: Tensor, chance: Generator) -> Tensor:
             down = down if even(0, 1) < 0.5 else int(even(0, 1) < 0.5) * (side_px - 12)
             picture[:, down : down + int(even(3, 12)), across : across + int(even(3, 12))] = 1.0
         grey = even(0, 1) if even(0, 1) < 0.3 else float(even(0, 1) < 0.3)
-        for side in range(4):
+        for axis, far in ((1, False), (1, True), (2, False), (2, True)):
             if even(0, 1) < 0.25:
                 width = int(even(1, 0.12 * side_px))
-                frame = picture.rot90(side, (1, 2))  # a view: what is written there is written in the picture
-                frame[:, :width] = grey
+                picture.narrow(axis, side_px - width if far else 0, width).fill_(grey)
         marred.append(picture)
     return torch.stack(marred)
 

@@ -5,7 +5,7 @@ intervals are Wilson's (1927), counted in patients and not in images: patients, 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,10 +22,10 @@ from models.training.gate.deal import made, shown
 from models.training.gate.films import Films, rows_where
 from models.training.gate.pictures import MAKERS
 from models.training.gate.recipe import DicomSource
+from models.training.kept import radiograph
+from models.training.sources.listed import DicomFiles
 
 Radiograph = NDArray[np.float32]
-Decode = Callable[[Path], Radiograph]
-"""a DICOM file as in service; raises Refused or Unreadable"""
 
 TURNED = ("clockwise", "upside_down", "anticlockwise", "inverted")
 SAME = 0.98
@@ -68,7 +68,7 @@ def trials_of_nothing(films: Films, count: int, seed: int) -> Iterator[Trial]:
     yield Trial("made: white noise", "test", noise, numbers)
 
 
-def trial_of_dicom(data_dir: Path, source: DicomSource, decode: Decode) -> Trial:
+def trial_of_dicom(data_dir: Path, source: DicomSource, dicom: DicomFiles) -> Trial:
     """The DICOM files of a source that decode as a single-frame greyscale image; the same picture is one patient."""
     radiographs: list[Radiograph] = []
     patients: list[str] = []
@@ -76,12 +76,12 @@ def trial_of_dicom(data_dir: Path, source: DicomSource, decode: Decode) -> Trial
     files = [row["file"] for row in rows_where(data_dir / source.manifest, {})]
     for file in (file for file in files if file.startswith(f"{source.below}/")):
         try:
-            radiograph = decode(data_dir / file)
+            picture = radiograph(dicom.open(data_dir / file).pixels())
         except (Refused, Unreadable):
             continue
-        thumb = squashed(radiograph, 32, 32).flatten().numpy()
+        thumb = squashed(picture, 32, 32).flatten().numpy()
         alike = [number for number, one in enumerate(thumbs) if _correlation(one, thumb) > SAME]
-        radiographs.append(radiograph)
+        radiographs.append(picture)
         patients.append(patients[alike[0]] if alike else str(len(thumbs)))
         thumbs.append(thumb)
     return Trial(source.name, "all", radiographs, patients, frontal=source.frontal)

@@ -20,10 +20,11 @@ from models.gatenet import KINDS, GateNetwork, trunk_of
 from models.training.gate.deal import deal, fields_of, made
 from models.training.gate.films import Frontal, GateFilms, read_gate_films
 from models.training.gate.fit import choose_limits, fit_distance, fit_head, fit_temperature
-from models.training.gate.measure import Decode, Trial, measured, trial_of_dicom, trials_of_films, trials_of_nothing
+from models.training.gate.measure import Trial, measured, trial_of_dicom, trials_of_films, trials_of_nothing
 from models.training.gate.pictures import MAKERS
 from models.training.gate.recipe import GateRecipe, Made, read_gate_recipe
 from models.training.loop import be_repeatable
+from models.training.sources.listed import DicomFiles
 from models.training.start import LITE0, STARTS, begin
 from models.training.write import WEIGHTS_FILE, toml_of
 
@@ -41,12 +42,12 @@ def train_gate(
     *,
     now: datetime,
     threads: int = 0,
-    decode: Decode | None = None,
+    dicom: DicomFiles | None = None,
     tell: Tell = print,
 ) -> Path:
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError.
 
-    It runs on the CPU, in minutes: the trunk learns nothing. `decode` reads DICOM files; without it none is measured.
+    It runs on the CPU, in minutes: the trunk learns nothing. `dicom` reads DICOM files; without it none is measured.
     """
     recipe = read_gate_recipe(recipe_path)
     folder = out_dir / recipe.name
@@ -63,7 +64,7 @@ def train_gate(
     weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
     card = _card(recipe, films, limits, hashlib.sha256(weights).hexdigest())
     figures = []
-    for figure in measure_all(Gate(card, network), recipe, films, data_dir, now, decode):
+    for figure in measure_all(Gate(card, network), recipe, films, data_dir, now, dicom):
         tell(_line(figure))
         figures.append(figure)
     _write(folder, weights, card.model_copy(update={"measured": tuple(figures)}), _completed(recipe, films, now))
@@ -95,25 +96,23 @@ def learn(network: GateNetwork, films: GateFilms, recipe: GateRecipe, tell: Tell
 
 
 def measure_all(
-    gate: Gate, recipe: GateRecipe, films: GateFilms, data_dir: Path, now: datetime, decode: Decode | None
+    gate: Gate, recipe: GateRecipe, films: GateFilms, data_dir: Path, now: datetime, dicom: DicomFiles | None
 ) -> Iterator[Measured]:
     """The test films, opened here for the only time, what is made of them, and whatever DICOM files are at hand."""
     command = f"cxrnode train {recipe.name}.toml --data DATA"
-    for trial in _trials(recipe, films, data_dir, decode):
+    for trial in _trials(recipe, films, data_dir, dicom):
         if trial.radiographs:
             yield measured(gate, trial, command, now.date())
 
 
-def _trials(recipe: GateRecipe, films: GateFilms, data_dir: Path, decode: Decode | None) -> Iterator[Trial]:
+def _trials(recipe: GateRecipe, films: GateFilms, data_dir: Path, dicom: DicomFiles | None) -> Iterator[Trial]:
     for source, tested in zip(recipe.test, films.test, strict=True):
         yield from trials_of_films(source.name, tested)
     everybody = tuple(film for tested in films.test for film in tested)
     yield from trials_of_nothing(everybody, EACH, recipe.seed + 2)
-    if decode is not None:
+    if dicom is not None:
         yield from (
-            trial_of_dicom(data_dir, source, decode)
-            for source in recipe.dicom
-            if (data_dir / source.manifest).is_file()
+            trial_of_dicom(data_dir, source, dicom) for source in recipe.dicom if (data_dir / source.manifest).is_file()
         )
 
 

@@ -1,0 +1,76 @@
+"""A model behind the gate: what the gate objects to is refused, or read with a warning, as the settings say."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cxrnode.finding import Algorithm, Finding, Refusal
+from cxrnode.uids import digest_of, uid_from
+from models.gate import Gate
+
+Radiographs = Sequence[NDArray[np.float32]]
+
+
+class Readable(Protocol):
+    """A model in service."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What results say of it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def read(self, radiographs: Radiographs) -> Sequence[Finding | Refusal]:
+        """One answer a radiograph, in order."""
+
+    def warm(self) -> None:
+        """A first pass."""
+
+
+class Guarded:
+    """`reader` behind `gate`; with `refuses` it reads no image that the gate objects to, else it warns of it."""
+
+    def __init__(self, reader: Readable, gate: Gate, *, refuses: bool) -> None:
+        self.algorithm = gated(reader.algorithm, gate.card.digest)
+        self.device = reader.device
+        self._reader = reader
+        self._gate = gate
+        self._refuses = refuses
+
+    def read(self, radiographs: Radiographs) -> list[Finding | Refusal]:
+        """Any number of (rows, cols) float32 in [0, 1], air dark -> one answer each, in the same order."""
+        objections = [self._gate.objection(radiograph) for radiograph in radiographs]
+        passed = [
+            radiograph
+            for radiograph, objection in zip(radiographs, objections, strict=True)
+            if not (objection and self._refuses)
+        ]
+        answers = iter(self._reader.read(passed))
+        return [
+            Refusal(objection) if objection and self._refuses else _warned(next(answers), objection)
+            for objection in objections
+        ]
+
+    def warm(self) -> None:
+        """One pass of each over a blank image, which the gate then does not keep from the model."""
+        self._reader.warm()
+        self._gate.warm()
+
+
+def gated(algorithm: Algorithm, gate_digest: str) -> Algorithm:
+    """The algorithm of a model behind a gate: another gate, another device and other results."""
+    digest = digest_of({"card": algorithm.digest, "beside": {"gate": gate_digest}})
+    device = {"device": "cxrnode", "name": algorithm.name, "version": algorithm.version, "card": digest}
+    return replace(algorithm, digest=digest, device_uid=uid_from(device))
+
+
+def _warned(answer: Finding | Refusal, objection: str) -> Finding | Refusal:
+    if not objection or isinstance(answer, Refusal):
+        return answer
+    return replace(answer, warnings=(*answer.warnings, objection))
