@@ -18,7 +18,6 @@ NAMES = (
     re.compile(r"(NORMAL2-)?(?P<who>IM)-(?P<number>\d+)-\d+(-\d+)?"),
     re.compile(r"(?P<subtype>NORMAL|BACTERIA|VIRUS)-(?P<number>\d+)-\d+"),  # the publisher's third version
 )
-SUBTYPES = {"bacteria": "bacterial", "virus": "viral"}
 
 
 def list_kermany(data_dir: Path, wanted: Films) -> Listing:
@@ -56,7 +55,7 @@ def patient_of(path: Path) -> str:
 
 
 def _subtype_of(path: Path) -> str:
-    return SUBTYPES.get((_named(path).groupdict().get("subtype") or "").lower(), "")
+    return (_named(path).groupdict().get("subtype") or "").lower().replace("normal", "")
 
 
 def _named(path: Path) -> re.Match[str]:

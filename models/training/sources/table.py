@@ -50,13 +50,14 @@ class FilmTable:
         """
         counts = Counter(row[column] for row in self.rows)
         others = [name for name in counts if name != positive]
-        unknown = {name for name in others if name not in negatives} if negatives else {*others[len(others) < 2 :]}
+        known = negatives or others[: len(others) == 1]
+        unknown = [name for name in others if name not in known]
         if unknown or not counts[positive]:
             told = ", ".join(f"{name!r} ({count})" for name, count in counts.most_common(12))
             named = " or ".join(map(repr, negatives)) or "one other class (or the recipe's negative_classes)"
-            rarest = min(unknown, key=lambda name: (counts[name], name), default=positive)
-            at = [line for row, line in zip(self.rows, self.lines, strict=True) if row[column] == rarest]
-            where = f", {rarest!r} in line {at[0]}" if at else ""
+            rarest = min(unknown, key=lambda name: (counts[name], name), default="")
+            at = next((line for row, line in zip(self.rows, self.lines, strict=True) if row[column] == rarest), None)
+            where = f", {rarest!r} in line {at}" if at else ""
             raise TrainingError(f"{self.path} column {column} holds {told}{where}; wanted {positive!r} and {named}")
         return [int(row[column] == positive) for row in self.rows]
 
