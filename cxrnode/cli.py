@@ -148,6 +148,33 @@ def train(
 
 
 @app.command()
+def shortcut(  # noqa: PLR0913
+    model: Annotated[str, typer.Argument(help="A model that comes with the node, or a model's folder.")],
+    data: Annotated[Path, typer.Argument(help="Folder of the films and their manifest.", exists=True)],
+    *,
+    manifest: Annotated[
+        str, typer.Option(help="CSV of films at their true aspect, in the folder.")
+    ] = "kermany/native320_manifest.csv",
+    positive_class: Annotated[str, typer.Option(help="What its column class calls a positive.")] = "PNEUMONIA",
+    group_column: Annotated[str, typer.Option(help="Its column that tells patients apart.")] = "patient_group",
+    split: Annotated[str, typer.Option(help="The split to read.")] = "test",
+    count: Annotated[int, typer.Option(help="How many films, drawn by chance; 0 takes all.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of that chance, and of the intervals.")] = 0,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures onto the model's card.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    json: Json = False,
+) -> None:
+    """Measure how far a model's probabilities move when only a film's frame changes: its aspect, stretch, border."""
+    from models.card import find
+    from models.evaluation.shortcut import Sample, at_true_aspect
+    from models.evaluation.shortcut import shortcut as run
+
+    folder = Path(model) if (Path(model) / "card.toml").is_file() else find(model)
+    sample = Sample(at_true_aspect(manifest, positive_class, group_column), split, count, seed)
+    run(folder, data, sample, now=datetime.now(UTC), device=device, as_json=json, recorded=record)
+
+
+@app.command()
 def check(json: Json = False) -> None:
     """Tell before starting what is wrong: settings, disk, ledger, broker, weights, every destination."""
     from cxrnode.check import check as run

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from tests.house.rooms import ROOT
 
-WANTED = {"up", "receive", "work", "flower", "status", "analyse", "train", "check", "demo", "rules"}
-LISTING = {"status", "analyse", "check", "demo", "rules test"}
+WANTED = {"up", "receive", "work", "flower", "status", "analyse", "train", "check", "demo", "rules", "shortcut"}
+LISTING = {"status", "analyse", "check", "demo", "rules test", "shortcut"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
