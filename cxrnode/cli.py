@@ -148,6 +148,66 @@ def train(
 
 
 @app.command()
+def evaluate(  # noqa: PLR0913  # each is an option of the command
+    model: Annotated[str, typer.Argument(help="A name in the zoo, or a model's folder.", metavar="MODEL")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of the films and their list.", metavar="DATA", exists=True, file_okay=False)
+    ],
+    *,
+    films: Annotated[
+        Path | None, typer.Option(help="TOML table that says what films (as a recipe's [[external]]).", exists=True)
+    ] = None,
+    split: Annotated[str, typer.Option(help="The split to read.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Run folder for predictions and plots.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves their number to torch.")] = 1,
+    note: Annotated[bool, typer.Option("--note", help="Write the figures onto the model's card.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure a model on films it has not seen: figures with 95 % intervals, beside the paper's."""
+    from cxrnode.film import DicomFiles
+    from models.evaluation.command import Request, evaluate_and_show
+
+    request = Request(model, data, films, split, out, device, threads, note=note, as_json=json)
+    evaluate_and_show(request, load().model.zoo, datetime.now(UTC), DicomFiles())
+
+
+@app.command()
+def table(
+    folders: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="FOLDER...", exists=True)],
+    recipes: Annotated[
+        Path | None, typer.Option(help="Folder of recipes, to name those that nobody has run.", exists=True)
+    ] = None,
+    readme: Annotated[Path | None, typer.Option(help="Write the table between this page's marks.", exists=True)] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the page agrees; status 1 if not.")] = False,
+) -> None:
+    """Print the results table, every figure computed again from the run folders' predictions."""
+    from models.evaluation.command import show_table
+
+    if not show_table(folders, recipes, readme, check=check):
+        raise typer.Exit(1)
+
+
+@app.command()
+def maps(
+    model: Annotated[str, typer.Argument(help="A name in the zoo, or a model's folder.", metavar="MODEL")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of the films, their masks and lists.", metavar="DATA", exists=True)
+    ],
+    films: Annotated[int, typer.Option(help="How many films of the test split, drawn by chance.", min=1)] = 150,
+    seed: Annotated[int, typer.Option(help="Of that chance, and of all other.")] = 0,
+    note: Annotated[bool, typer.Option("--note", help="Write the figures onto the model's card.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure a model's heat maps: in the lungs, on the disease, carrying the answer, gone when it has forgotten."""
+    from models.card import find
+    from models.evaluation.map_command import maps as run
+
+    folder = Path(model) if (Path(model) / "card.toml").is_file() else find(model, load().model.zoo)
+    run(folder, data, now=datetime.now(UTC), films=films, seed=seed, as_json=json, note=note)
+
+
+@app.command()
 def shortcut(  # noqa: PLR0913
     model: Annotated[str, typer.Argument(help="A model that comes with the node, or a model's folder.")],
     data: Annotated[Path, typer.Argument(help="Folder of the films and their manifest.", exists=True)],

@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from cxrnode.errors import ModelMismatch
-from cxrnode.finding import Finding
+from cxrnode.finding import Algorithm, Finding, Outcome
 from models.calibrate import at_prevalence, probability
 from models.card import ModelCard, load_card
 from models.devices import choose
 from models.explain import Explainer
+from models.lungs import Lungs
 from models.networks import build
 from models.preprocess import to_tensor
 
@@ -33,9 +35,10 @@ whoever came with it. oneDNN sums in another order for another batch, and 1.3e-6
 class Reader:
     """A loaded model. Threads take turns; a forked child must load its own, and is told so."""
 
-    def __init__(self, card: ModelCard, explainer: Explainer, device: torch.device) -> None:
+    def __init__(self, card: ModelCard, explainer: Explainer, device: torch.device, lungs: Lungs | None = None) -> None:
         self.card = card
-        self.algorithm = card.algorithm()
+        self._lungs = lungs
+        self.algorithm = self._algorithm(None)
         self.device = device
         self._explainer = explainer
         self._batch = BATCH[device.type]
@@ -47,11 +50,12 @@ class Reader:
         if os.getpid() != self._owner:
             raise RuntimeError("the model was loaded before the fork; wanted each process to load its own")
         with self._turn:
-            return [
+            findings = [
                 self._at_site(finding)
                 for first in range(0, len(radiographs), self._batch)
                 for finding in self._read_batch(radiographs[first : first + self._batch])
             ]
+            return [self._localise(finding, image) for finding, image in zip(findings, radiographs, strict=True)]
 
     def at(self, prevalence: float | None) -> "Reader":
         """The same network, taking turns with this one, at a site's own prevalence (None: the card's).
@@ -59,12 +63,23 @@ class Reader:
         Raises ModelMismatch.
         """
         other = copy(self)
-        other.algorithm = self.card.algorithm(prevalence)
+        other.algorithm = self._algorithm(prevalence)
         return other
 
     def warm(self) -> None:
         """One pass over a blank image, so that the first patient does not wait for libraries to start."""
         self.read([np.zeros((self.card.input.rows, self.card.input.columns), dtype=np.float32)])
+        if self._lungs is not None:
+            self._lungs.warm()
+
+    def _algorithm(self, prevalence: float | None) -> Algorithm:
+        return self.card.algorithm(prevalence, {"lungs": self._lungs.digest} if self._lungs is not None else None)
+
+    def _localise(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
+        """Only a positive's map is shown, so only a positive's is asked where it points."""
+        if self._lungs is None or self.algorithm.judge(finding.probability) is not Outcome.POSITIVE:
+            return finding
+        return self._lungs.localise(finding, radiograph)
 
     def _at_site(self, finding: Finding) -> Finding:
         if self.algorithm.card_prevalence is None:
@@ -82,21 +97,33 @@ class Reader:
         ]
 
 
-def load(folder: Path, device: str = "auto", threads: int = 1, prevalence: float | None = None) -> Reader:
+def load(
+    folder: Path,
+    device: str = "auto",
+    threads: int = 1,
+    prevalence: float | None = None,
+    *,
+    lungs: Lungs | None = None,
+) -> Reader:
     """Load the model in `folder`, its probabilities at `prevalence` or else the card's. Raises ModelMismatch.
 
-    `threads` 0 leaves their number to torch, and with it about 1e-6 of the probability.
+    `threads` 0 leaves their number to torch, and with it about 1e-6 of the probability. With `lungs` each positive
+    finding says how much of its map lies in them.
     """
-    card = load_card(folder)
     if threads:
         torch.set_num_threads(threads)
-    place = choose(device)
-    network = build(card.architecture)
-    path = folder / card.weights.file
+    card = load_card(folder)
+    network, place = network_of(folder, device)
+    explainer = Explainer(network, card.explanation.layer, card.explanation.map_method)
+    return Reader(card, explainer, place, lungs).at(prevalence)
+
+
+def network_of(folder: Path, device: str = "auto") -> tuple[nn.Module, torch.device]:
+    """The network of the model in `folder`, ready to answer, and where it is. Raises ModelMismatch."""
+    card = load_card(folder)
+    place, network, path = choose(device), build(card.architecture), folder / card.weights.file
     try:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
-    wanted = card.explanation
-    explainer = Explainer(network.to(place).eval(), wanted.layer, wanted.map_method)
-    return Reader(card, explainer, place).at(prevalence)
+    return network.to(place).eval(), place

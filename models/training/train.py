@@ -1,33 +1,29 @@
 """`cxrnode train`: a recipe and a folder of films become a folder of the zoo."""
 
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from cxrnode.errors import TrainingError
 from cxrnode.uids import digest_of
-from models.card import Measured
 from models.devices import choose
+from models.evaluation.cost import machine
 from models.training.checkpoint import Checkpoint, Epoch
-from models.training.dataset import DataSet, Film, labels_of, read_films
+from models.training.dataset import DataSet, read_films
 from models.training.gate.recipe import is_of_gate
 from models.training.gate.train import train_gate
 from models.training.loop import Lesson, be_repeatable, fit
 from models.training.lungs.recipe import is_of_lungs
 from models.training.lungs.train import train_lungs
-from models.training.measure import measure
 from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
+from models.training.report import measured_of, predict, sets_to_measure, versions, write_report
 from models.training.sources.listed import DicomFiles
 from models.training.start import STARTS, begin
-from models.training.trained import Trained, calibrated
+from models.training.trained import calibrated
 from models.training.write import write_model
-
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
 
 Tell = Callable[[str], None]
 
@@ -71,12 +67,15 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
     settle_norms(network, films.split("train"), start, batch=recipe.schedule.batch, seed=recipe.seed, device=place)
 
     trained = calibrated(network, films.split("val"), start.input, recipe.calibration, place)
-    measured = []
-    for figure in _measure_all(trained, films, recipe, data_dir, now, dicom):
-        tell(f"{figure.data}: {figure.metric} {figure.value:.4f} [{figure.ci_low:.4f}, {figure.ci_high:.4f}]")
-        measured.append(figure)
+    sets = sets_to_measure(films, recipe, data_dir, dicom)
+    predictions = predict(trained, sets)
+    command = f"cxrnode train {recipe.name}.toml --data DATA"
+    measured = measured_of(predictions, trained.operating_point.probability, command, now)
+    for one in measured:
+        tell(f"{one.data}: {one.metric} {one.value:.4f} [{one.ci_low:.4f}, {one.ci_high:.4f}]")
     completed = _completed(recipe, films, progress.best_epoch, place, now)
-    write_model(folder, trained, completed, begun_with, films, tuple(measured))
+    write_model(folder, trained, completed, begun_with, films, measured)
+    write_report(folder, completed, progress.epochs, films.unreadable, predictions, sets, device=device)
     checkpoint.unlink()
     tell(f"written: {folder}")
     return folder
@@ -100,56 +99,12 @@ def _check(films: DataSet, recipe: Recipe, tell: Tell) -> None:
         films.split(split)
 
 
-def _measure_all(
-    trained: Trained,
-    films: DataSet,
-    recipe: Recipe,
-    data_dir: Path,
-    now: datetime,
-    dicom: DicomFiles | None,
-) -> Iterator[Measured]:
-    """The test split, opened here for the only time, then whatever external films are at hand."""
-    yield from _measured(trained, films.split("test"), recipe.data.name, "test", recipe, now)
-    for external in recipe.external:
-        if (data_dir / external.place).exists():
-            others = read_films(data_dir, external, dicom=dicom).split(external.split)
-            shown = [_centre_square(film) for film in others] if external.centre_square else others
-            yield from _measured(trained, shown, external.name, external.split, recipe, now)
-
-
-def _measured(
-    trained: Trained, films: Sequence[Film], data: str, split: str, recipe: Recipe, now: datetime
-) -> Iterator[Measured]:
-    patients = [film.patient for film in films]
-    given = trained.probabilities(films)
-    for figure in measure(given, labels_of(films), patients, trained.operating_point.probability, recipe.seed):
-        yield Measured(
-            metric=figure.metric,
-            value=figure.value,
-            ci_low=figure.ci_low,
-            ci_high=figure.ci_high,
-            n=len(films),
-            n_patients=len(set(patients)),
-            data=data,
-            split=split,
-            command=f"cxrnode train {recipe.name}.toml --data DATA",
-            date=now.date(),
-        )
-
-
-def _centre_square(film: Film) -> Film:
-    rows, columns = film.pixels.shape
-    side = min(rows, columns)
-    top, left = (rows - side) // 2, (columns - side) // 2
-    return film.changed(lambda pixels: pixels[top : top + side, left : left + side])
-
-
 def _completed(recipe: Recipe, films: DataSet, best: Epoch, device: torch.device, now: datetime) -> Recipe:
     """The recipe with the data's digest and how the model was made."""
     made = Made(
         date=now.isoformat(timespec="seconds"),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {platform.machine()}",
-        versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
+        device=machine(device),
+        versions=versions(),
         best_epoch=best.number,
         validation_roc_auc=best.roc_auc,
     )

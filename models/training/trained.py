@@ -10,9 +10,9 @@ from torch import nn
 
 from models.calibrate import fit_platt, fit_temperature, probabilities
 from models.card import Calibration, Input, OperatingPoint
+from models.evaluation.measure import youden_point
 from models.training.dataset import Film, labels_of
 from models.training.loop import logits_of
-from models.training.measure import youden_point
 
 METHODS = {"temperature": "temperature scaling", "platt": "Platt scaling"}
 RULE = "largest Youden index (sensitivity + specificity - 1) on the validation split"
@@ -28,10 +28,10 @@ class Trained:
     calibration: Calibration
     operating_point: OperatingPoint
 
-    def probabilities(self, films: Sequence[Film]) -> NDArray[np.float64]:
-        """(N,) calibrated, of N films."""
+    def answers(self, films: Sequence[Film]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(N,) logits and (N,) calibrated probabilities of N films."""
         logits = logits_of(self.network, films, self.input, self.device)
-        return probabilities(logits, self.calibration.temperature, self.calibration.bias)
+        return logits, probabilities(logits, self.calibration.temperature, self.calibration.bias)
 
 
 def calibrated(

@@ -15,12 +15,14 @@ from torch import nn
 
 from cxrnode.errors import TrainingError
 from models.card import load_card
+from models.evaluation import measure
+from models.evaluation.run import answers_of, read_run
 from models.preprocess import normalise
-from models.reader import load
-from models.training import measure
+from models.reader import load, network_of
 from models.training.dataset import radiograph_of, read_films
 from models.training.loop import _learn, logits_of, loss_of
 from models.training.recipe import Loss, read_recipe
+from models.training.report import measured_of
 from models.training.start import STARTS, begin
 from models.training.train import train
 from tests.films import films_table, recipe_table, write_films, write_recipe
@@ -78,6 +80,22 @@ def test_the_recipe_beside_it_names_data_and_versions(folder: Path) -> None:
     assert recipe["data"]["digest"] == load_card(folder).data.digest
     assert recipe["made"]["date"] == "2026-03-04T05:06:07+00:00"
     assert recipe["made"]["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_the_run_folder_tells_the_same_figures_as_the_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "RESAMPLES", 20)
+    run, predictions = read_run(folder)
+    assert [epoch.number for epoch in run.epochs] == [1, 2]
+    assert run.unreadable[0].startswith("films/train-1.png")
+    assert run.cost is not None
+    again = measured_of(predictions, run.operating_point, load_card(folder).measured[0].command, NOW)
+    assert again == load_card(folder).measured
+    assert {answers.split for answers in answers_of(predictions)} == {"val", "test"}
+
+
+def test_the_run_folder_holds_pictures_and_the_worst_cases(folder: Path) -> None:
+    for name in ("curves", "roc", "calibration", "confusion", "worst/01", "worst/08"):
+        assert Image.open(folder / f"{name}.png").size[0] > 300
 
 
 def test_a_film_that_could_not_be_read_is_told(folder: Path) -> None:
@@ -157,7 +175,7 @@ def test_training_and_service_see_the_same_film(folder: Path) -> None:
     root = folder.parents[1]
     reader = load(folder, device="cpu", threads=1)
     film = read_films(root / "data", read_recipe(root / "r.toml").data).films[0]
-    network = reader._explainer._cam.model
+    network, _ = network_of(folder, "cpu")
     (trained_on,) = logits_of(network, [film], reader.card.input, torch.device("cpu"))
     (finding,) = reader.read([np.asarray(Image.fromarray(film.pixels), dtype=np.float32) / np.float32(255)])
     assert finding.logit == pytest.approx(trained_on, abs=1e-6)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.measure import RESAMPLES, Figure
 from models.lungs import Lungs
 from models.training.lungs.pairs import Pair
-from models.training.measure import RESAMPLES, Figure
 
 Mask = NDArray[np.bool_]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from models.training import measure as room
-from models.training.measure import figures, measure, youden_point
+from models.evaluation import measure as room
+from models.evaluation.measure import figures, measure, youden_point
 
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.integers(2, size=300)
@@ -21,7 +21,22 @@ def test_figures_agree_with_a_second_reader() -> None:
     assert found["sensitivity"] == pytest.approx(metrics.recall_score(LABELS, answers))
     assert found["specificity"] == pytest.approx(metrics.recall_score(LABELS, answers, pos_label=0))
     assert found["f1"] == pytest.approx(metrics.f1_score(LABELS, answers))
+    false_alarms, hits, _ = metrics.roc_curve(LABELS, PROBABILITIES, drop_intermediate=False)
+    assert found["sensitivity_at_95_specificity"] == pytest.approx(hits[false_alarms <= 0.05].max())
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(LABELS, PROBABILITIES))
+
+
+def test_ties_count_half() -> None:
+    tied = np.array([0.5, 0.5, 0.5, 0.2])
+    assert figures(tied, np.array([1, 0, 1, 0]), 0.5)["roc_auc"] == metrics.roc_auc_score([1, 0, 1, 0], tied)
+
+
+def test_weights_mean_copies() -> None:
+    """A film of weight two is the same as the film twice: what a resample rests on."""
+    weights = np.random.default_rng(4).integers(0, 3, size=300)
+    weighed = room.Films(PROBABILITIES, LABELS, 0.6).figures(weights[None].astype(float))
+    copied = figures(np.repeat(PROBABILITIES, weights), np.repeat(LABELS, weights), 0.6)
+    assert {name: values[0] for name, values in weighed.items()} == pytest.approx(copied)
 
 
 def test_the_calibration_error_of_a_known_case() -> None:

@@ -1,0 +1,104 @@
+"""`cxrnode evaluate`: a model on films that it has not seen, read as in service, beside what a paper claims."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table as Grid
+
+from models.card import Measured, find
+from models.evaluation.measure import Figure
+from models.evaluation.plots import draw_run
+from models.evaluation.run import Answers, Prediction, Run, answers_of, as_written, write_run
+from models.reader import Reader, load
+from models.training.dataset import Film, radiograph_of, read_films
+from models.training.recipe import External
+from models.training.sources.listed import DicomFiles
+
+PAPER = {"accuracy": 0.98, "roc_auc": 0.997, "f1": 0.987}
+"""the best of Shahi and Bagale, arXiv 2511.00456, on another split of the same films"""
+PAPER_NOTE = (
+    "paper: Shahi and Bagale, arXiv 2511.00456, the best of seven architectures. Its split makes every normal film "
+    "its own patient, so films of one child may lie on both sides; ours keeps each patient on one side."
+)
+
+KERMANY = External(
+    name="Kermany chest films, 224 x 224",
+    licence="CC BY 4.0",
+    attribution="Kermany, Zhang, Goldbaum, Mendeley Data, rscbjbr9sj",
+    manifest="kermany/full224_manifest.csv",
+    positive_class="PNEUMONIA",
+    split="test",
+)
+"""what is evaluated on unless something else is named"""
+
+
+def find_model(model: str, zoo: Path | None) -> Path:
+    """The folder of a model: a folder that holds a card, else a name in the zoo. Raises ModelMismatch."""
+    folder = Path(model)
+    return folder if (folder / "card.toml").is_file() else find(model, zoo)
+
+
+def evaluate(
+    folder: Path, data_dir: Path, wanted: External, *, device: str, threads: int, dicom: DicomFiles | None
+) -> tuple[Run, list[Prediction]]:
+    """Every film of the wanted split, one at a time, as the node reads it. Raises ModelMismatch, TrainingError."""
+    reader = load(folder, device, threads)
+    data = read_films(data_dir, wanted, dicom=dicom)
+    films = data.split(wanted.split) if wanted.split else data.films
+    card = reader.card
+    run = Run(
+        name=card.name,
+        architecture=card.architecture,
+        start=card.version,
+        date="",
+        films=wanted.name,
+        films_digest=data.digest,
+        unreadable=data.unreadable,
+        operating_point=card.operating_point.probability,
+    )
+    return run, predictions_of(reader, films, wanted)
+
+
+def predictions_of(reader: Reader, films: Sequence[Film], wanted: External) -> list[Prediction]:
+    """The model's answer to each film, with a progress bar on a terminal."""
+    console, given = Console(stderr=True), []
+    for film in track(films, f"reading {wanted.name}", console=console, disable=not console.is_terminal):
+        (finding,) = reader.read([radiograph_of(film)])
+        one = Prediction(
+            wanted.name, film.split, film.file, film.label, film.patient, finding.logit, finding.probability
+        )
+        given.append(as_written(one))
+    return given
+
+
+def keep(folder: Path, run: Run, predictions: Sequence[Prediction]) -> None:
+    """run.json, predictions.csv and the plots, in `folder`."""
+    write_run(folder, run, predictions)
+    (answers,) = answers_of(predictions)
+    draw_run(folder, run, answers)
+
+
+def as_rows(answers: Answers, figures: Sequence[Figure], command: str, now: datetime) -> list[Measured]:
+    """The figures as a card holds them."""
+    counts = {"n": len(answers.labels), "n_patients": len(set(answers.patients))}
+    where = {"data": answers.films, "split": answers.split, "command": command, "date": now.date()}
+    return [Measured.model_validate(asdict(figure) | counts | where) for figure in figures]
+
+
+def grid(run: Run, answers: Answers, figures: Sequence[Figure]) -> Grid:
+    """The figures beside the paper's, for a person."""
+    patients = len(set(answers.patients))
+    table = Grid(
+        title=f"{run.name} on {answers.films}, {answers.split}: {len(answers.labels)} films, {patients} groups"
+    )
+    for column in ("figure", "value", "95 % interval", "paper"):
+        table.add_column(column)
+    for figure in figures:
+        interval = f"[{figure.ci_low:.3f}, {figure.ci_high:.3f}]"
+        paper = f"{PAPER[figure.metric]:.3f}" if figure.metric in PAPER else ""
+        table.add_row(figure.metric.replace("_", " "), f"{figure.value:.3f}", interval.replace("[", r"\["), paper)
+    return table
