@@ -1,12 +1,13 @@
 """A recipe names one of three kinds of films, whole or refused, and films without a split get one drawn."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from cxrnode.errors import TrainingError
 from models.training.dataset import read_films
-from models.training.recipe import Films, read_recipe
+from models.training.recipe import Films, TrainingFilms, read_recipe
 from models.training.write import toml_of
 from tests.films import films_table, write_films, write_manifest, write_recipe
 from tests.folders import dicom_table, kermany_table
@@ -89,3 +90,10 @@ def test_identical_pixels_in_two_splits_are_refused(tmp_path: Path) -> None:
     (tmp_path / rows[-1]["file"]).write_bytes((tmp_path / rows[0]["file"]).read_bytes())
     with pytest.raises(TrainingError, match=r"1 patients are in two splits.*identical pixels count as one"):
         read_films(tmp_path, Films.model_validate(films_table()))
+
+
+def test_the_readme_shows_a_table_of_each_kind_that_a_recipe_may_hold() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Train your own")[2].partition("\n## ")[0]
+    tables = [tomllib.loads(block.partition("```")[0])["data"] for block in section.split("```toml")[1:]]
+    assert [TrainingFilms.model_validate(table).kind for table in tables] == ["manifest", "dicom", "kermany"]
