@@ -19,6 +19,8 @@ ZOO_DIR = Path(__file__).parent / "zoo"
 
 Sentence = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+Likeness = Annotated[float, Field(ge=-1, le=1)]
+"""most figures are shares; a correlation may fall below nought"""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -139,9 +141,9 @@ class Measured(Table):
     """One figure, with its 95 % confidence interval from a bootstrap over patients."""
 
     metric: Sentence
-    value: Fraction
-    ci_low: Fraction
-    ci_high: Fraction
+    value: Likeness
+    ci_low: Likeness
+    ci_high: Likeness
     n: Count
     n_patients: Count
     data: Sentence

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from tests.house.rooms import ROOT
 
-WANTED = {"up", "receive", "work", "flower", "status", "analyse", "train", "check", "demo", "rules", "shortcut"}
+WANTED = {"up", "receive", "work", "flower", "status", "analyse", "train", "maps", "check", "demo", "rules", "shortcut"}
 LISTING = {"status", "analyse", "check", "demo", "rules test", "shortcut"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -21,7 +21,7 @@ def row(metric: str = "map_lung_share", value: float = 0.7, split: str = "test")
         n_patients=7,
         data="made-up films",
         split=split,
-        command="cxrnode maps toy DATA --record",
+        command="cxrnode maps toy DATA --note",
         date=date(2026, 2, 3),
     )
 
