@@ -157,8 +157,13 @@ def evaluate(  # noqa: PLR0913  # each is an option of the command
     films: Annotated[
         Path | None, typer.Option(help="TOML table that says what films (as a recipe's [[external]]).", exists=True)
     ] = None,
+    manifest: Annotated[str, typer.Option(help="CSV of the films, in DATA; else that of Kermany's 224 x 224.")] = "",
+    positive_class: Annotated[str, typer.Option(help="What it calls a positive; else PNEUMONIA.")] = "",
+    group_column: Annotated[str, typer.Option(help="Its column of patients; else patient_group.")] = "",
     split: Annotated[str, typer.Option(help="The split to read.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Run folder for predictions and plots.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New run folder for predictions, plots and the worst cases (these hold films).")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves their number to torch.")] = 1,
     note: Annotated[bool, typer.Option("--note", help="Write the figures onto the model's card.")] = False,
@@ -168,8 +173,25 @@ def evaluate(  # noqa: PLR0913  # each is an option of the command
     from cxrnode.film import DicomFiles
     from models.evaluation.command import Request, evaluate_and_show
 
-    request = Request(model, data, films, split, out, device, threads, note=note, as_json=json)
+    which = (films, manifest, positive_class, group_column, split)
+    request = Request(model, data, *which, out, device, threads, note=note, as_json=json)
     evaluate_and_show(request, load().model.zoo, datetime.now(UTC), DicomFiles())
+
+
+@app.command()
+def ensemble(
+    name: Annotated[str, typer.Argument(help="The ensemble's name, and its folder's.", metavar="NAME")],
+    members: Annotated[
+        list[Path], typer.Argument(help="Two model folders or more, with their run files.", metavar="MEMBER...")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder that gets the ensemble's folder; never overwrites one.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Make an ensemble of trained models: mean probability, mean map; operating point chosen on validation."""
+    from models.evaluation.cast import make_ensemble
+
+    typer.echo(make_ensemble(name, members, out, datetime.now(UTC)))
 
 
 @app.command()

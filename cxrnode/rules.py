@@ -14,7 +14,8 @@ from cxrnode.results.words import percent
 from cxrnode.routing import Decision, Trial, decide, headers
 from cxrnode.settings import Settings
 from cxrnode.study import Instance, Study
-from models.card import find, load_card
+from models.card import find
+from models.ensemblecard import card_of
 
 UNREAD = Verdict(Outcome.FAILED, "The file cannot be parsed as DICOM; wanted a PS3.10 file")
 
@@ -71,7 +72,7 @@ def foresee(study: Study, settings: Settings) -> StudyLine:
     decision = decide(study, settings)
     algorithm = None
     if decision.choice is not None:
-        card = load_card(find(decision.choice.model, settings.model.zoo))
+        card = card_of(find(decision.choice.model, settings.model.zoo))
         algorithm = card.algorithm(decision.choice.prevalence)
     return StudyLine(
         study_instance_uid=study.study_instance_uid,

@@ -1,8 +1,6 @@
 """ModelCard: what a model is, wants and promises; a folder whose weights are not the card's does not load."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -11,18 +9,18 @@ from pydantic import AliasChoices, Field, model_validator
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm, MapMethod
-from cxrnode.uids import digest_of, uid_from
-from models.calibrate import at_prevalence
+from cxrnode.uids import digest_of
+from models.algorithm import device_uid, shifted
 from models.strict import Table, read_table
 
 ZOO_DIR = Path(__file__).parent / "zoo"
 
 Sentence = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-Likeness = Annotated[float, Field(ge=-1, le=1)]
-"""most figures are shares; a correlation may fall below nought"""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Likeness = Annotated[float, Field(ge=-1, le=1)]
+"""most figures are shares; a correlation may fall below nought"""
 Positive = Annotated[float, Field(gt=0)]
 Size = Annotated[int, Field(ge=32, le=4096)]
 Count = Annotated[int, Field(ge=1)]
@@ -200,24 +198,18 @@ class ModelCard(Card):
     @property
     def device_uid(self) -> str:
         """The Device UID that results name as their observer: another digest, another device."""
-        return self._device(self.digest)
+        return device_uid(self.name, self.version, self.digest)
 
-    def _device(self, digest: str) -> str:
-        return uid_from({"device": "cxrnode", "name": self.name, "version": self.version, "card": digest})
-
-    def algorithm(self, prevalence: float | None = None, beside: Mapping[str, str] | None = None) -> Algorithm:
+    def algorithm(self, prevalence: float | None = None) -> Algorithm:
         """What a result must say of this model, at a site's own `prevalence` or else the card's.
 
-        `beside` holds the digests of the models that help it, by their part ("lungs", say): they change results too.
-        The operating point moves with the probabilities, so that the same images are positive. Raises ModelMismatch
-        when the card's prevalence is 0 or 1, from which nothing can be shifted.
+        Raises ModelMismatch when nothing can be shifted from the card's.
         """
-        digest = digest_of({"card": self.digest, "beside": dict(beside)}) if beside else self.digest
-        of_card = Algorithm(
+        alone = Algorithm(
             name=self.name,
             version=self.version,
-            digest=digest,
-            device_uid=self._device(digest),
+            digest=self.digest,
+            device_uid=self.device_uid,
             weights_sha256=self.weights.sha256,
             operating_point=self.operating_point.probability,
             prevalence=self.calibration.prevalence,
@@ -227,22 +219,7 @@ class ModelCard(Card):
             modalities=self.population.modality,
             explanation=self.explanation.map_method,
         )
-        return of_card if prevalence is None else self._at(prevalence, of_card)
-
-    def _at(self, prevalence: float, of_card: Algorithm) -> Algorithm:
-        try:
-            operating_point = at_prevalence(of_card.operating_point, of_card.prevalence, prevalence)
-        except ValueError as error:
-            raise ModelMismatch(f"{self.name} has no probabilities at a prevalence of {prevalence}: {error}") from error
-        digest = digest_of({"card": of_card.digest, "prevalence": prevalence})
-        return replace(
-            of_card,
-            digest=digest,
-            device_uid=self._device(digest),
-            operating_point=operating_point,
-            prevalence=prevalence,
-            card_prevalence=of_card.prevalence,
-        )
+        return alone if prevalence is None else shifted(alone, prevalence)
 
 
 def find(name: str, zoo_dir: Path | None = None) -> Path:

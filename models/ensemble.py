@@ -6,14 +6,64 @@ a plain mean of calibrated probabilities has nothing to overfit.
 
 import math
 from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrnode.finding import Finding, Heatmap
+from cxrnode.finding import Algorithm, Finding, Heatmap
+from models.card import ModelCard
+from models.ensemblecard import Cast, card_of
+from models.lungs import Lungs
+from models.reader import Reader, load
+from models.site import Site
 
 NEVER_QUITE = 1e-12
 """how near a mean probability may come to 0 or 1 before its logit is taken"""
+
+
+class Ensemble:
+    """Loaded members, each at its own card's prevalence; the site's comes after the mean."""
+
+    def __init__(self, cast: Cast, members: Sequence[Reader], lungs: Lungs | None = None) -> None:
+        self.card = cast
+        self.device = members[0].device
+        self._members = tuple(members)
+        self.site = Site(cast.algorithm(), lungs)
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What results say of the ensemble, at this site."""
+        return self.site.algorithm
+
+    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+        """Any number of (rows, cols) float32 in [0, 1], air dark -> one finding each, in the same order."""
+        answers = [member.read(radiographs) for member in self._members]
+        means = [combine(findings) for findings in zip(*answers, strict=True)]
+        return [self.site.answer(mean, image) for mean, image in zip(means, radiographs, strict=True)]
+
+    def at(self, prevalence: float | None) -> "Ensemble":
+        """The same members at a site's own prevalence (None: theirs). Raises ModelMismatch."""
+        other = copy(self)
+        other.site = self.site.at(prevalence)
+        return other
+
+    def warm(self) -> None:
+        """One pass of each member over a blank image."""
+        for member in self._members:
+            member.warm()
+        self.site.warm()
+
+
+def load_model(
+    folder: Path, device: str = "auto", threads: int = 1, *, lungs: Lungs | None = None
+) -> Reader | Ensemble:
+    """Load the model in `folder`, or the ensemble with its members. Raises ModelMismatch."""
+    found = card_of(folder)
+    if isinstance(found, ModelCard):
+        return load(folder, device, threads, lungs=lungs)
+    return Ensemble(found, [load(one, device, threads) for one in found.folders], lungs)
 
 
 def combine(findings: Sequence[Finding]) -> Finding:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from cxrnode.finding import Algorithm, Finding, Refusal
-from cxrnode.uids import digest_of, uid_from
+from models.algorithm import beside
 from models.gate import Gate
 
 Radiographs = Sequence[NDArray[np.float32]]
@@ -37,7 +37,7 @@ class Guarded:
     """`reader` behind `gate`; with `refuses` it reads no image that the gate objects to, else it warns of it."""
 
     def __init__(self, reader: Readable, gate: Gate, *, refuses: bool) -> None:
-        self.algorithm = gated(reader.algorithm, gate.card.digest)
+        self.algorithm = beside(reader.algorithm, {"gate": gate.card.digest})
         self.device = reader.device
         self._reader = reader
         self._gate = gate
@@ -61,13 +61,6 @@ class Guarded:
         """One pass of each over a blank image, which the gate then does not keep from the model."""
         self._reader.warm()
         self._gate.warm()
-
-
-def gated(algorithm: Algorithm, gate_digest: str) -> Algorithm:
-    """The algorithm of a model behind a gate: another gate, another device and other results."""
-    digest = digest_of({"card": algorithm.digest, "beside": {"gate": gate_digest}})
-    device = {"device": "cxrnode", "name": algorithm.name, "version": algorithm.version, "card": digest}
-    return replace(algorithm, digest=digest, device_uid=uid_from(device))
 
 
 def _warned(answer: Finding | Refusal, objection: str) -> Finding | Refusal:

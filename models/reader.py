@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cxrnode.errors import ModelMismatch
-from cxrnode.finding import Algorithm, Finding, Outcome
-from models.calibrate import at_prevalence, probability
+from cxrnode.finding import Algorithm, Finding
+from models.calibrate import probability
 from models.card import ModelCard, load_card
 from models.devices import choose
 from models.explain import Explainer
 from models.lungs import Lungs
 from models.networks import build
 from models.preprocess import to_tensor
+from models.site import Site
 
 BATCH = {"cuda": 16, "cpu": 1}
 """the most images in one forward pass; more are read one batch after another.
@@ -37,13 +37,17 @@ class Reader:
 
     def __init__(self, card: ModelCard, explainer: Explainer, device: torch.device, lungs: Lungs | None = None) -> None:
         self.card = card
-        self._lungs = lungs
-        self.algorithm = self._algorithm(None)
+        self.site = Site(card.algorithm(), lungs)
         self.device = device
         self._explainer = explainer
         self._batch = BATCH[device.type]
         self._turn = threading.Lock()
         self._owner = os.getpid()
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What results say of the model, at this site."""
+        return self.site.algorithm
 
     def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
         """Any number of (rows, cols) float32 in [0, 1], air dark -> one finding each, in the same order."""
@@ -51,11 +55,11 @@ class Reader:
             raise RuntimeError("the model was loaded before the fork; wanted each process to load its own")
         with self._turn:
             findings = [
-                self._at_site(finding)
+                finding
                 for first in range(0, len(radiographs), self._batch)
                 for finding in self._read_batch(radiographs[first : first + self._batch])
             ]
-            return [self._localise(finding, image) for finding, image in zip(findings, radiographs, strict=True)]
+            return [self.site.answer(finding, image) for finding, image in zip(findings, radiographs, strict=True)]
 
     def at(self, prevalence: float | None) -> "Reader":
         """The same network, taking turns with this one, at a site's own prevalence (None: the card's).
@@ -63,29 +67,13 @@ class Reader:
         Raises ModelMismatch.
         """
         other = copy(self)
-        other.algorithm = self._algorithm(prevalence)
+        other.site = self.site.at(prevalence)
         return other
 
     def warm(self) -> None:
         """One pass over a blank image, so that the first patient does not wait for libraries to start."""
         self.read([np.zeros((self.card.input.rows, self.card.input.columns), dtype=np.float32)])
-        if self._lungs is not None:
-            self._lungs.warm()
-
-    def _algorithm(self, prevalence: float | None) -> Algorithm:
-        return self.card.algorithm(prevalence, {"lungs": self._lungs.digest} if self._lungs is not None else None)
-
-    def _localise(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
-        """Only a positive's map is shown, so only a positive's is asked where it points."""
-        if self._lungs is None or self.algorithm.judge(finding.probability) is not Outcome.POSITIVE:
-            return finding
-        return self._lungs.localise(finding, radiograph)
-
-    def _at_site(self, finding: Finding) -> Finding:
-        if self.algorithm.card_prevalence is None:
-            return finding
-        shift = (self.algorithm.card_prevalence, self.algorithm.prevalence)
-        return replace(finding, probability=at_prevalence(finding.probability, *shift))
+        self.site.warm()
 
     def _read_batch(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
         inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])

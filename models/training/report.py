@@ -7,18 +7,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from models.card import Measured, ModelCard, load_card
+from models.ensemblecard import Cast
 from models.evaluation.cost import cost_of
-from models.evaluation.plots import draw_case, draw_run, worst
-from models.evaluation.run import Answers, EpochLine, Prediction, Run, answers_of, as_written, write_run
+from models.evaluation.plots import draw_run
+from models.evaluation.run import EpochLine, Prediction, Run, answers_of, as_written, write_run
+from models.evaluation.worst import draw_worst
 from models.reader import load, network_of
 from models.training.checkpoint import Epoch
-from models.training.dataset import DataSet, Film, radiograph_of, read_films
+from models.training.dataset import DataSet, Film, read_films
 from models.training.recipe import Recipe
 from models.training.sources.listed import DicomFiles
 from models.training.trained import Trained
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
-WORST = 12
 
 Set = tuple[str, str, tuple[Film, ...]]
 """films by the name of their set and split"""
@@ -101,12 +102,14 @@ def write_report(
     write_run(folder, run, predictions)
     answers = next(one for one in answers_of(predictions) if (one.films, one.split) == (recipe.data.name, "test"))
     draw_run(folder, run, answers)
-    _draw_worst(folder, answers, sets[1][2], device)
+    draw_worst(folder, load(folder, device).read, answers, sets[1][2])
     return run
 
 
-def started_from(card: ModelCard) -> str:
+def started_from(card: ModelCard | Cast) -> str:
     """What the results table says of a card's start."""
+    if isinstance(card, Cast):
+        return "its members"
     if card.start is None:
         return "scratch"
     return f"ImageNet ({card.start.name}: {card.start.share})"
@@ -115,17 +118,6 @@ def started_from(card: ModelCard) -> str:
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that a training depends on."""
     return {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES}
-
-
-def _draw_worst(folder: Path, answers: Answers, films: Sequence[Film], device: str) -> None:
-    """The films that the model was most wrong about; these pictures hold the films themselves."""
-    reader = load(folder, device)
-    for place, index in enumerate(worst(answers, [film.file for film in films], WORST), start=1):
-        film, shown = films[index], radiograph_of(films[index])
-        (finding,) = reader.read([shown])
-        truth = "positive" if film.label else "negative"
-        title = f"{film.file}: {truth}, probability {finding.probability:.3f}"
-        draw_case(folder / "worst" / f"{place:02d}.png", shown, finding, title)
 
 
 def _centre_square(film: Film) -> Film:

@@ -1,0 +1,84 @@
+"""`cxrnode ensemble`: an ensemble's card from its members' run folders, whose predictions hold all that is wanted."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import tomli_w
+
+from cxrnode.errors import TrainingError
+from models.card import OperatingPoint, load_card
+from models.ensemblecard import EnsembleCard, Member, hold_together
+from models.evaluation.evaluate import as_rows
+from models.evaluation.measure import youden_point
+from models.evaluation.plots import draw_run
+from models.evaluation.run import Prediction, Run, answers_of, as_written, read_run, write_run
+
+RULE = "largest Youden index (sensitivity + specificity - 1) of the mean on the validation split"
+
+
+def make_ensemble(name: str, members: Sequence[Path], out_dir: Path, now: datetime) -> Path:
+    """Write `out_dir`/`name`: a card that names the members, with run.json, predictions.csv and plots.
+
+    The operating point is chosen on the validation split. The members are to lie beside the folder when it is used.
+    Raises TrainingError, and ModelMismatch for members that answer different questions.
+    """
+    folder = out_dir / name
+    if folder.exists():
+        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
+    cards = [load_card(member) for member in members]
+    hold_together(cards)
+    runs = [read_run(member) for member in members]
+    films = runs[0][0].films
+    predictions = _means([predictions for _, predictions in runs])
+    sets = {(answers.films, answers.split): answers for answers in answers_of(predictions)}
+    validation, test = sets.get((films, "val")), sets.get((films, "test"))
+    if validation is None or test is None:
+        raise TrainingError(f"{members[0]} has no predictions on val and test of {films}; wanted both")
+    point = youden_point(validation.probabilities, validation.labels)
+    run = Run(
+        name=name,
+        architecture=" + ".join(card.architecture for card in cards),
+        start="its members",
+        date=now.isoformat(timespec="seconds"),
+        films=films,
+        films_digest=cards[0].data.digest,
+        operating_point=point,
+    )
+    command = f"cxrnode ensemble {name} {' '.join(card.name for card in cards)}"
+    rows = [
+        row
+        for answers in sets.values()
+        if answers.split != "val"
+        for row in as_rows(answers, answers.figures(point), command, now)
+    ]
+    card = EnsembleCard(
+        name=name,
+        version="1",
+        intended_use=cards[0].intended_use,
+        not_for=tuple(dict.fromkeys(line for one in cards for line in one.not_for)),
+        members=tuple(Member(name=one.name, digest=one.digest) for one in cards),
+        operating_point=OperatingPoint(probability=point, rule=RULE),
+        measured=tuple(rows),
+    )
+    write_run(folder, run, predictions)
+    (folder / "card.toml").write_text(tomli_w.dumps(card.model_dump(mode="json")), encoding="utf-8")
+    draw_run(folder, run, test)
+    return folder
+
+
+def _means(members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
+    """The mean probability of every film that all members answered. Raises TrainingError when they share none."""
+    answers = [{(one.films, one.split, one.file): one for one in some} for some in members]
+    shared = [key for key in answers[0] if all(key in other for other in answers)]
+    if not shared:
+        raise TrainingError("the members answered no film in common; wanted run folders of the same films")
+    return [_mean([answer[key] for answer in answers]) for key in shared]
+
+
+def _mean(predictions: Sequence[Prediction]) -> Prediction:
+    probability = sum(one.probability for one in predictions) / len(predictions)
+    inside = min(max(probability, 1e-12), 1 - 1e-12)
+    return as_written(replace(predictions[0], probability=probability, logit=math.log(inside / (1 - inside))))
