@@ -146,14 +146,17 @@ def _look(listed: Listed, open_film: OpenFilm, keep: Input | None) -> _Seen:
     if pixels.min() == pixels.max():
         raise Unreadable("the image is blank; wanted a radiograph")
     image = sha256(f"{pixels.dtype} {pixels.shape} ".encode() + pixels.tobytes()).hexdigest()
-    kept = Kept(pixels, partial(_decode, listed.path, open_film))
+    kept = Kept(pixels, partial(_again, listed, open_film))
     if keep is not None:
         kept.squashed(keep, pixels)
     return _Seen(listed, opened.sha256, image, opened.patient, opened.not_frontal, kept)
 
 
-def _decode(path: Path, open_film: OpenFilm) -> Pixels:
-    return open_film(path).pixels()
+def _again(listed: Listed, open_film: OpenFilm) -> Pixels:
+    try:
+        return open_film(listed.path).pixels()
+    except (Unreadable, Refused) as error:
+        raise TrainingError(f"{listed.file} could be read before; now {error}") from error
 
 
 def _films(seen: Sequence[_Seen], *, by_content: bool) -> list[Film]:

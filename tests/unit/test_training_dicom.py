@@ -212,6 +212,14 @@ def test_odd_values_are_not_shown_to_anybody(tmp_path: Path, capfd: pytest.Captu
     assert not any(secret in shown for secret in SECRETS)
 
 
+def test_a_file_may_lie_outside_the_folder(tmp_path: Path) -> None:
+    rows = write_dicom(tmp_path, patients=1)
+    outside = tmp_path / "elsewhere.dcm"
+    (tmp_path / "images" / rows[0]["file"]).rename(outside)
+    write_labels(tmp_path, [rows[0] | {"file": str(outside)}, *rows[1:]])
+    assert [film.file for film in read(tmp_path).films] == ["../elsewhere.dcm", rows[1]["file"]]
+
+
 def test_an_external_set_may_be_a_dicom_folder_as_a_whole(tmp_path: Path) -> None:
     write_dicom(tmp_path, patients=4)
     wanted = External.model_validate(dicom_table(split="test", fresh_split={"fractions": {"test": 1.0}}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrnode.errors import Unreadable
+from cxrnode.errors import TrainingError
 from models.card import Input
 from models.preprocess import squash
 from models.training.dataset import batch_of, radiograph_of, read_films
@@ -54,7 +54,7 @@ def test_films_as_large_as_the_originals_fit_in_memory_and_can_be_seen_whole(tmp
     assert np.array_equal(radiograph_of(films[0]), large.astype(np.float32) / np.float32(255))
     (tmp_path / rows[0]["file"]).unlink()
     assert batch_of(films[:2], INPUT).shape == (2, 1, 224, 224)
-    with pytest.raises(Unreadable, match="cannot be read"):
+    with pytest.raises(TrainingError, match=r"films/train-0\.png could be read before; now the file cannot be read"):
         _ = films[0].pixels
 
 

@@ -3,6 +3,7 @@
 No identifier goes further than this: patients leave it as digests, and the groups made of those are named by content.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def list_dicom(data_dir: Path, wanted: Films, dicom: DicomFiles) -> Listing:
     paths = _by_name(table, folder) if key == "file" else _by_uid(table, there, dicom)
     films = tuple(
         Listed(
-            file=path.relative_to(folder).as_posix(),
+            file=Path(os.path.relpath(path, folder)).as_posix(),
             path=path,
             label=label,
             patient=row.get("patient", ""),
