@@ -22,6 +22,7 @@ from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.report import build_report
+from cxrnode.results.words import localisation_sentence
 from cxrnode.settings import Settings
 from cxrnode.study import Instance, Study
 from cxrnode.uids import RoundIdentity
@@ -156,7 +157,8 @@ def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Seque
             image.end(Outcome.REFUSED, answer.reason)
             continue
         outcome = model.algorithm.judge(answer.probability)
-        image.reading = Reading(image.instance.sop_instance_uid, outcome, finding=answer, warnings=image.warnings)
+        reason = localisation_sentence(answer) if outcome is Outcome.POSITIVE else ""
+        image.reading = Reading(image.instance.sop_instance_uid, outcome, reason, answer, image.warnings)
 
 
 def make_objects(
@@ -200,6 +202,7 @@ def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: 
         station_name=settings.node.name,
         overlay_longest_side=settings.results.overlay_longest_side,
         predecessor=study.predecessor,
+        draw_not_localised=settings.results.not_localised == "draw",
     )
 
 

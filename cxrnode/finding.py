@@ -123,7 +123,10 @@ class Algorithm:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One image's outcome: a finding when it was analysed, else the sentence that says why not."""
+    """One image's outcome: a finding when it was analysed, else the sentence that says why not.
+
+    The reason of a positive is empty, or says that its map is not localised.
+    """
 
     sop_instance_uid: str
     outcome: Outcome

@@ -28,6 +28,7 @@ class FileLine:
     """One file's outcome as `--json` prints it; `objects` are the files written under --out, or the count without.
 
     `prevalence` is what probability and operating point hold for; `route` is empty where none took it or is given.
+    `lung_share` is the part of a positive's heat map that lies in the lungs.
     """
 
     file: str
@@ -37,6 +38,8 @@ class FileLine:
     probability: float | None
     operating_point: float | None
     prevalence: float | None
+    lung_share: float | None
+    localised: bool | None
     route: str
     model: str
     objects: list[str]
@@ -94,6 +97,8 @@ def analyse_one(
             operating_point=model.algorithm.operating_point if model else None,
             prevalence=model.algorithm.prevalence if model else None,
             route=route,
+            lung_share=reading.finding.lung_share if reading.finding else None,
+            localised=reading.finding.localised if reading.finding and reading.finding.lung_share is not None else None,
             model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
             objects=written,
         )

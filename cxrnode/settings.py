@@ -100,10 +100,11 @@ class Worker(Part):
 
 
 class ModelChoice(Part):
-    """Which model reads where no route says another, and the prevalence that its probabilities are to hold for."""
+    """Which model reads where no route says another, for which prevalence, and which segmenter finds lungs for all."""
 
     name: str = "pneumonia-efficientnet-lite0"
     prevalence: Prevalence | None = None
+    lungs: str = ""
     zoo_dir: str = ""
 
     @property
@@ -129,6 +130,7 @@ class Results(Part):
 
     overlay_longest_side: int = Field(default=1280, ge=256, le=4096)
 
+    not_localised: Literal["say", "draw"] = "say"
 
 class Delivery(Part):
     """How often and how long a delivery is tried again."""

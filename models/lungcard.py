@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cxrnode.uids import digest_of
-from models.card import Card, Count, Data, Fraction, Input, Population, Sentence, kept_card
+from models.card import ZOO_DIR, Card, Count, Data, Fraction, Input, Population, Positive, Sentence, find, kept_card
 from models.strict import Table
 
 
@@ -21,9 +21,12 @@ class Mask(Table):
 
 
 class Localised(Table):
-    """A map points at the lungs when at least `share` of its mass lies in them; `rule` says how that was chosen."""
+    """A map points at the lungs when they hold `times` the mass that they would of a map spread evenly, or more.
 
-    share: Fraction
+    `rule` says how that was chosen.
+    """
+
+    times: Positive
     rule: Sentence
 
 
@@ -45,9 +48,29 @@ class LungCard(Card):
         """sha256 of all that changes a mask or what is made of it, and of nothing else."""
         table = self.model_dump(mode="json")
         parts = {key: table[key] for key in ("architecture", "width", "input", "mask")}
-        return digest_of(parts | {"weights": self.weights.sha256, "localised": self.localised.share})
+        return digest_of(parts | {"weights": self.weights.sha256, "localised": self.localised.times})
 
 
 def load_lung_card(folder: Path) -> LungCard:
     """Read `folder`/card.toml and hold the weights beside it to their sha256; raises ModelMismatch."""
     return kept_card(folder, LungCard)
+
+
+def find_lungs(name: str, zoo_dir: Path | None = None) -> Path | None:
+    """The folder of the segmenter called `name`; None when the name is empty, for then none is wanted.
+
+    It is looked for in the zoo, then in the one that comes with the program. Raises ModelMismatch.
+    """
+    if not name:
+        return None
+    own = zoo_dir is not None and (zoo_dir / name / "card.toml").is_file()
+    return find(name, zoo_dir if own else ZOO_DIR)
+
+
+def check_lungs(name: str, zoo_dir: Path | None = None) -> str:
+    """What there is to say of the segmenter that the settings name; raises ModelMismatch when its card is not kept."""
+    folder = find_lungs(name, zoo_dir)
+    if folder is None:
+        return "no lung segmenter: every heat map counts as localised"
+    card = load_lung_card(folder)
+    return f"{card.name} {card.version}: the weights are those on the card"

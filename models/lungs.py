@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding, Heatmap
-from models.card import ZOO_DIR, Input, find
+from models.card import Input
 from models.devices import choose
 from models.lungcard import Localised, Mask, load_lung_card
 from models.preprocess import to_tensor
@@ -59,21 +59,29 @@ class Lungs:
 
         Where no lungs are found, none of it does.
         """
-        values = heatmap.resized(self.terms.input.rows, self.terms.input.columns).astype(np.float64)
-        whole = float(values.sum())
-        if whole <= 0.0:
-            return None
-        inside = float(values[self._grown(radiograph)[0, 0].numpy() > 0].sum())
-        return min(inside / whole, 1.0)
+        found = self._shares(heatmap, radiograph)
+        return found and found[0]
 
     def localise(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
         """The finding with the share of its map that lies in the lungs, and whether that is enough."""
-        share = self.share(finding.heatmap, radiograph)
-        return replace(finding, lung_share=share, localised=share is None or share >= self.terms.localised.share)
+        found = self._shares(finding.heatmap, radiograph)
+        if found is None:
+            return finding
+        share, evenly = found
+        return replace(finding, lung_share=share, localised=share > 0 and share >= self.terms.localised.times * evenly)
 
     def warm(self) -> None:
         """One pass over a blank image, so that the first patient does not wait."""
         self.mask(np.zeros((self.terms.input.rows, self.terms.input.columns), dtype=np.float32))
+
+    def _shares(self, heatmap: Heatmap, radiograph: NDArray[np.float32]) -> tuple[float, float] | None:
+        """The region's share of the map's mass, and of the image, which is that of a map spread evenly."""
+        values = heatmap.resized(self.terms.input.rows, self.terms.input.columns).astype(np.float64)
+        whole = float(values.sum())
+        if whole <= 0.0:
+            return None
+        region = self._grown(radiograph)[0, 0].numpy() > 0
+        return min(float(values[region].sum()) / whole, 1.0), float(region.mean())
 
     def _likely(self, radiograph: NDArray[np.float32]) -> Tensor:
         """(1, 1, rows, columns) of the network's grid, in [0, 1]."""
@@ -110,14 +118,3 @@ def load(folder: Path, device: str = "auto") -> Lungs:
     place = choose(device)
     network = network.to(place).to(memory_format=torch.channels_last).eval()
     return Lungs(card, network, place, card.digest)
-
-
-def find_lungs(name: str, zoo_dir: Path | None = None) -> Path | None:
-    """The folder of the segmenter called `name`; None when the name is empty, for then none is wanted.
-
-    It is looked for in the zoo, then in the one that comes with the program. Raises ModelMismatch.
-    """
-    if not name:
-        return None
-    own = zoo_dir is not None and (zoo_dir / name / "card.toml").is_file()
-    return find(name, zoo_dir if own else ZOO_DIR)

@@ -11,6 +11,7 @@ from pydicom.dataset import FileDataset
 from cxrnode.finding import Finding, Heatmap, Outcome, Reading
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
+from cxrnode.results.words import localisation_sentence
 from cxrnode.study import Predecessor
 from cxrnode.uids import RoundIdentity
 from tests.fakes import ALGORITHM
@@ -50,6 +51,13 @@ def analysed(
     """What a model said of the source."""
     finding = Finding(logit=1.5, probability=probability, heatmap=heatmap(peak))
     return Reading(str(source.SOPInstanceUID), ALGORITHM.judge(probability), finding=finding, warnings=warnings)
+
+
+def astray(source: Dataset, share: float = 0.1234, *, localised: bool = False) -> Reading:
+    """A positive that tells how much of its map lies in the lungs, by default too little."""
+    finding = Finding(1.5, PROBABILITY, heatmap(), lung_share=share, localised=localised)
+    reason = localisation_sentence(finding)
+    return Reading(str(source.SOPInstanceUID), Outcome.POSITIVE, reason, finding)
 
 
 def unread(

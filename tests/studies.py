@@ -15,7 +15,7 @@ from cxrnode.results.overlay import build_overlay
 from cxrnode.results.report import build_report
 from cxrnode.study import Predecessor
 from tests.builders import CR, SC, make_cxr
-from tests.readings import PREDECESSOR, analysed, context_for, radiograph_of, unread
+from tests.readings import PREDECESSOR, analysed, astray, context_for, radiograph_of, unread
 
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 AGE_UNKNOWN = "PatientAge (0010,1010) is absent; the model was trained on ages 1 to 5 years."
@@ -53,6 +53,12 @@ def one(probability: float = 0.9, **attributes: object) -> ReadStudy:
     """A study of one analysed image."""
     source = make_cxr(**attributes)
     return ReadStudy((source,), (analysed(source, probability, warnings=(AGE_UNKNOWN,)),))
+
+
+def placed(*, localised: bool) -> ReadStudy:
+    """A study of one positive whose map was held against the lungs."""
+    source = make_cxr()
+    return ReadStudy((source,), (astray(source, 0.75 if localised else 0.1234, localised=localised),))
 
 
 def unread_one(outcome: Outcome) -> ReadStudy:
@@ -111,6 +117,8 @@ def full() -> ReadStudy:
 STUDIES: dict[str, Callable[[], ReadStudy]] = {
     "positive": lambda: one(0.9),
     "negative": lambda: one(0.1),
+    "positive astray": lambda: placed(localised=False),
+    "positive in the lungs": lambda: placed(localised=True),
     "refused": lambda: unread_one(Outcome.REFUSED),
     "failed": lambda: unread_one(Outcome.FAILED),
     "every outcome at once": mixed,

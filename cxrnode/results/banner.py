@@ -28,6 +28,8 @@ class Banner:
     reading: Reading
     algorithm: Algorithm
     lines: tuple[tuple[str, Colour], ...]
+    shown: bool = True
+    """whether a positive's heat is drawn"""
 
     @property
     def top(self) -> int:
@@ -76,6 +78,8 @@ class Banner:
         finding = self.reading.finding
         if finding is None or self.reading.outcome is not Outcome.POSITIVE:
             pen.text((MARGIN, y + LEGEND / 2), "No heat map: the probability is below the operating point.", SMALL, INK)
+        elif not self.shown:
+            pen.text((MARGIN, y + LEGEND / 2), f"No heat map. {self.reading.reason}", SMALL, AMBER)
         elif not finding.heatmap.values.any():
             pen.text((MARGIN, y + LEGEND / 2), "No heat map: the model's map is empty.", SMALL, INK)
         else:
@@ -86,7 +90,7 @@ class Banner:
             pen.text((MARGIN + 757, middle), "half maximum", SMALL, INK)
 
 
-def banner_for(reading: Reading, algorithm: Algorithm) -> Banner:
+def banner_for(reading: Reading, algorithm: Algorithm, *, shown: bool = True) -> Banner:
     """The banner of one reading; a line that is too long is broken, and the report has what does not fit."""
     low, high = algorithm.age_years
     model = (
@@ -97,8 +101,10 @@ def banner_for(reading: Reading, algorithm: Algorithm) -> Banner:
     warnings = [line for warning in reading.warnings for line in wrapped(f"Warning: {plain(warning)}")]
     if len(warnings) > MOST_WARNING_LINES:
         warnings[MOST_WARNING_LINES - 1 :] = ["Warning: there are more; see the report."]
+    if reading.finding is not None and reading.reason and shown:  # else the legend says it
+        warnings = wrapped(reading.reason) + warnings
     lines = [(line, AMBER) for line in warnings] + [(line, INK) for line in wrapped(plain(model))]
-    return Banner(reading, algorithm, tuple(lines))
+    return Banner(reading, algorithm, tuple(lines), shown)
 
 
 def wrapped(sentence: str) -> list[str]:

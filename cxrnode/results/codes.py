@@ -15,6 +15,8 @@ PROBABILITY = Code("122157", "DCM", "Probability")
 GRADIENT_WEIGHTED_CLASS_ACTIVATION = Code("130403", "DCM", "Gradient-weighted class activation")
 SALIENCY = Code("130404", "DCM", "Saliency")
 MAXIMUM = Code("56851009", "SCT", "Maximum")
+TOTAL = Code("255619001", "SCT", "Total")
+RATIO = Code("{ratio}", "UCUM", "ratio")
 NO_UNITS = Code("1", "UCUM", "no units")
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
@@ -38,14 +40,14 @@ EVALUATIONS = {
 }
 """What a report says of pneumonia for each outcome; a not applicable image is not asked the question."""
 
-
-def coded(code: Code) -> Dataset:
 MAPS = {
     MapMethod.GRAD_CAM: GRADIENT_WEIGHTED_CLASS_ACTIVATION,
     MapMethod.ATTENTION_ROLLOUT: SALIENCY,
 }
 """What a map's peak is a measurement of (CID 217). Attention is of no class, so that its map is no class activation."""
 
+
+def coded(code: Code) -> Dataset:
     """A code as an item of a code sequence (PS3.3 Table 8.8-1a)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning

@@ -23,6 +23,8 @@ class ResultContext:
     station_name: str
     overlay_longest_side: int
     predecessor: Predecessor | None = None
+    draw_not_localised: bool = False
+    """whether the heat of a map that points outside the lungs is drawn all the same"""
 
     def __post_init__(self) -> None:
         if self.started_at.tzinfo is None:

@@ -52,7 +52,8 @@ def build_overlay(
 
     Raises ValueError for a reading without a finding: there is nothing to lay over.
     """
-    pixels = draw(radiograph, reading, context.algorithm, context.overlay_longest_side)
+    draws = context.draw_not_localised
+    pixels = draw(radiograph, reading, context.algorithm, context.overlay_longest_side, draw_not_localised=draws)
     uid = context.identity.uid(Role.OVERLAY, reading.sop_instance_uid)
     overlay = new_result(source, context, SecondaryCaptureImageStorage, uid)
     _describe_series(overlay, source, context)
@@ -62,18 +63,24 @@ def build_overlay(
 
 
 def draw(
-    radiograph: NDArray[np.float32], reading: Reading, algorithm: Algorithm, longest_side: int
+    radiograph: NDArray[np.float32],
+    reading: Reading,
+    algorithm: Algorithm,
+    longest_side: int,
+    *,
+    draw_not_localised: bool = False,
 ) -> NDArray[np.uint8]:
     """The picture with its banners, (rows, columns, 3) uint8, no side longer than `longest_side`."""
     if reading.finding is None:
         raise ValueError(f"a {reading.outcome} reading has nothing to draw")
-    banner = banner_for(reading, algorithm)
+    shown = reading.finding.localised or draw_not_localised
+    banner = banner_for(reading, algorithm, shown=shown)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
     greys = Image.fromarray(radiograph).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
     eight_bits = np.rint(np.clip(np.asarray(greys), 0.0, 1.0) * 255).astype(np.uint8)
     values = reading.finding.heatmap.resized(frame.rows, frame.columns)
-    strength = opacity(reading.finding.probability, algorithm.operating_point)
+    strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0
 
     canvas = Image.new("RGB", frame.canvas, PAPER)
     canvas.paste(Image.fromarray(paint(eight_bits, values, strength)), (frame.left, frame.top))
@@ -120,6 +127,9 @@ def _describe_derivation(overlay: Dataset, source: Dataset, reading: Reading, co
     sentence = outcome_sentence(reading, context.algorithm)
     drawn = f"Radiograph resampled to 8 bits, with the {context.algorithm.explanation} map above the operating point"
     drawn = f"{drawn}, its half maximum line"
+    if reading.finding is not None and not (reading.finding.localised or context.draw_not_localised):
+        drawn = "Radiograph resampled to 8 bits, without its map"
+    sentence = f"{sentence} {reading.reason}".rstrip()
     overlay.DerivationDescription = plain(f"{drawn}, and banners. {context.algorithm.name}. {sentence}", 1024)
     overlay.DerivationCodeSequence = [coded(SPATIAL_RESAMPLING)]
     overlay.ImageComments = plain(f"{NOTICE}. {sentence}")

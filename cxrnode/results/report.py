@@ -1,6 +1,6 @@
 """The report: one Comprehensive 3D SR (TID 1500) a study and round, where a probability becomes a coded finding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -116,17 +116,37 @@ def _group(
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.EVALUATIONS[reading.outcome])],
         source_images=[_source_image(source)] if referable(source) else None,
     )
-    sentences = (outcome_sentence(reading, context.algorithm), *reading.warnings)
+    sentences = (outcome_sentence(reading, context.algorithm), *_localisation(reading, context), *reading.warnings)
     group[0].ContentSequence.extend(_comment(sentence) for sentence in sentences)
     return group
 
 
 def _measurements(finding: Finding) -> list[Measurement]:
-    """Probability, and the heat map's raw peak; each as text (DS) and as the very double (FloatingPointValue)."""
+    """Probability, the heat map's raw peak, and the share of its total that lies in the lungs.
+
+    Each as text (DS) and as the very double (FloatingPointValue).
+    """
     peak = Measurement(
         codes.MAPS[finding.heatmap.method], float(finding.heatmap.peak), codes.NO_UNITS, derivation=codes.MAXIMUM
     )
-    return [Measurement(codes.PROBABILITY, float(finding.probability), codes.NO_UNITS), peak]
+    found = [Measurement(codes.PROBABILITY, float(finding.probability), codes.NO_UNITS), peak]
+    if finding.lung_share is not None:
+        share = Measurement(
+            codes.MAPS[finding.heatmap.method],
+            float(finding.lung_share),
+            codes.RATIO,
+            derivation=codes.TOTAL,
+            finding_sites=[FindingSite(codes.LUNG)],
+        )
+        found.append(share)
+    return found
+
+
+def _localisation(reading: Reading, context: ResultContext) -> Iterator[str]:
+    """That a positive's map points outside the lungs, and what the overlay makes of that."""
+    if reading.finding is not None and reading.reason:
+        drawn = "draws it all the same, as this site has set" if context.draw_not_localised else "does not show it"
+        yield f"{reading.reason} The overlay {drawn}."
 
 
 def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:

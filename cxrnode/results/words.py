@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cxrnode.finding import Algorithm, Outcome, Reading, study_outcome
+from cxrnode.finding import Algorithm, Finding, Outcome, Reading, study_outcome
 
 NOTICE = "AI RESULT - NOT FOR PRIMARY DIAGNOSIS"
 INTENDED_USE = "Not a medical device. Not for primary diagnosis; a physician must read the image."
@@ -54,6 +54,14 @@ def prevalence_sentence(algorithm: Algorithm) -> str:
 def percent(share: float) -> str:
     """A share as a percentage with one decimal, or with two figures where it is below 1 %."""
     return f"{share:.1%}" if share >= 0.01 else f"{share * 100:.2g}%"
+
+
+def localisation_sentence(finding: Finding) -> str:
+    """That a map does not point at the lungs, and by how much; empty when it does."""
+    if finding.localised or finding.lung_share is None:
+        return ""
+    inside = f"{percent(finding.lung_share)} of it lies in them, less than of a map spread evenly"
+    return f"Not localised: the heat map does not point at the lungs; {inside}."
 
 
 def population_sentence(algorithm: Algorithm) -> str:

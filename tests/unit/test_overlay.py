@@ -1,6 +1,7 @@
 """The overlay: heat no further than the probability, greys untouched elsewhere, words outside the picture."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from cxrnode.results.heat import FLOOR, contour, opacity, paint
 from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
 from tests.builders import make_cxr
 from tests.fakes import ALGORITHM
-from tests.readings import analysed, context_for, heatmap, radiograph_of, unread, written
+from tests.readings import analysed, astray, context_for, heatmap, radiograph_of, unread, written
 
 SOURCE = make_cxr(InstanceNumber=7)
 
@@ -180,3 +181,29 @@ def test_two_images_of_a_study_share_a_series_and_no_instance_uid() -> None:
 def test_there_is_nothing_to_draw_without_a_finding() -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
         draw(radiograph_of(), unread(SOURCE, Outcome.REFUSED), ALGORITHM, 1280)
+
+
+def test_a_map_that_points_outside_the_lungs_is_not_drawn_but_said() -> None:
+    reading = astray(SOURCE)
+    plain = draw(radiograph_of(), reading, ALGORITHM, 1280)
+    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM, shown=False), 1280)
+
+    assert not colourfulness(inside(plain, frame)).any()
+    assert colourfulness(inside(*drawn(astray(SOURCE, 0.8, localised=True)))).any()
+    assert "12.3%" in reading.reason
+    legend = plain[frame.top + frame.rows :].astype(np.int16)
+    assert (np.abs(legend - np.array((255, 176, 0))).max(axis=-1) < 8).any(), "the sentence stands out"
+    overlay = build_overlay(SOURCE, radiograph_of(), reading, context_for(SOURCE))
+    assert "without its map" in overlay.DerivationDescription
+    assert "12.3%" in overlay.ImageComments
+
+
+def test_a_site_that_wants_it_gets_the_heat_all_the_same() -> None:
+    reading = astray(SOURCE)
+    context = replace(context_for(SOURCE), draw_not_localised=True)
+
+    picture = draw(radiograph_of(), reading, ALGORITHM, 1280, draw_not_localised=True)
+
+    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM), 1280)
+    assert colourfulness(inside(picture, frame)).any()
+    assert "without its map" not in build_overlay(SOURCE, radiograph_of(), reading, context).DerivationDescription

@@ -15,7 +15,7 @@ from cxrnode.results.encode import encode
 from cxrnode.results.readback import content_item, image_results, named
 from cxrnode.results.report import build_report
 from tests.builders import CR, make_cxr
-from tests.readings import PREDECESSOR, PROBABILITY, STARTED_AT, analysed, context_for, unread, written
+from tests.readings import PREDECESSOR, PROBABILITY, STARTED_AT, analysed, astray, context_for, unread, written
 
 CHARACTER_SETS = {
     "Latin 1": ("ISO_IR 100", "Müller^Jürgen", "latin-1"),
@@ -262,3 +262,32 @@ def test_the_algorithm_signs_with_its_device_uid() -> None:
 
     assert report.ContributingEquipmentSequence[0].DeviceUID == context.algorithm.device_uid
     assert [item.value for item in named(content_item(report), "Device Observer UID")] == [context.algorithm.device_uid]
+
+
+def test_the_share_of_the_map_in_the_lungs_is_a_number_and_a_stray_map_is_said(tmp_path: Path) -> None:
+    source = make_cxr()
+
+    report = written(build_report([source], [astray(source)], context_for(source)), tmp_path / "sr.dcm")
+
+    shares = [
+        item for item in named(content_item(report), "Gradient-weighted class activation") if item.value != "3.25"
+    ]
+    assert [item.value for item in shares] == ["0.1234 {ratio}"]
+    assert {(child.name, child.value) for child in shares[0].children} >= {
+        ("Derivation", "Total"),
+        ("Finding Site", "Lung"),
+    }
+    (result,) = image_results(report)
+    assert result.outcome is Outcome.POSITIVE
+    assert any("12.3%" in comment and "does not show it" in comment for comment in result.comments)
+
+
+def test_a_map_in_the_lungs_is_a_number_and_no_words(tmp_path: Path) -> None:
+    source = make_cxr()
+
+    report = written(
+        build_report([source], [astray(source, 0.75, localised=True)], context_for(source)), tmp_path / "sr.dcm"
+    )
+
+    assert "0.75 {ratio}" in [item.value for item in named(content_item(report), "Gradient-weighted class activation")]
+    assert not [comment for comment in image_results(report)[0].comments if "ocalised" in comment]
