@@ -156,6 +156,7 @@ def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Seque
         if isinstance(answer, Refusal):
             image.end(Outcome.REFUSED, answer.reason)
             continue
+        image.warnings += answer.warnings
         outcome = model.algorithm.judge(answer.probability)
         reason = localisation_sentence(answer) if outcome is Outcome.POSITIVE else ""
         image.reading = Reading(image.instance.sop_instance_uid, outcome, reason, answer, image.warnings)

@@ -98,12 +98,14 @@ def _broker(settings: Settings) -> str:
 
 def _weights(settings: Settings) -> str:
     from models.card import find, load_card
+    from models.gatecard import check_gate
 
     found = []
     for choice in choices(settings):
         card = load_card(find(choice.model, settings.model.zoo))
         at = f" at {card.algorithm(choice.prevalence).prevalence:g} prevalence" if choice.prevalence else ""
         found.append(f"{card.name} {card.version}{at}: the weights are those on the card")
+    found.append(check_gate(settings.rules.gate, settings.model.zoo))
     return "; ".join(found)
 
 

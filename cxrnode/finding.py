@@ -77,6 +77,7 @@ class Finding:
 
     `lung_share` is the part of the map's mass, in [0, 1], that lies in the lungs; None when nobody looked for lungs.
     `localised` is False when too little of it does for the map to be shown as a finding.
+    `warnings` are sentences about the pixels that a reader of the result should know.
     """
 
     logit: float
@@ -84,6 +85,7 @@ class Finding:
     heatmap: Heatmap
     lung_share: float | None = None
     localised: bool = True
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:

@@ -55,7 +55,7 @@ def analyse_files(
     from models.shelf import Shelf  # torch is loaded only when there is something to read
 
     studies = group(files_below(paths), calling_ae)
-    shelf = Shelf(settings.model.zoo, settings.worker.device, settings.worker.threads)
+    shelf = Shelf(settings.model.zoo, settings.worker.device, settings.worker.threads, gate=settings.rules.gate)
     console = Console(stderr=True)
     lines = []
     shown: Iterable[Study] = studies

@@ -123,6 +123,7 @@ class Rules(Part):
     require_patient_id: bool = True
     read_for_processing: bool = False
     outside_population: Literal["warn", "refuse"] = "warn"
+    gate: Literal["refuse", "warn", "off"] = "refuse"
 
 
 class Results(Part):

@@ -15,6 +15,7 @@ from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import write_durably
 from models.card import find, load_card
+from models.gatecard import check_gate
 
 LOG = logger("up")
 PR_SET_PDEATHSIG = 1
@@ -98,6 +99,7 @@ def up(settings: Settings) -> None:
     """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
     for choice in choices(settings):
         load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+    check_gate(settings.rules.gate, settings.model.zoo)
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(True))

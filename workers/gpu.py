@@ -5,10 +5,10 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from cxrnode.analyse import Model
 from cxrnode.log import logger, start
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
-from models.reader import Reader
 from models.shelf import Shelf
 
 LOG = logger("gpu")
@@ -17,7 +17,7 @@ _owned: list[Shelf] = []
 
 def open_shelf(settings: Settings) -> Shelf:
     """Every model that the settings may ask for, loaded and warm. Raises ModelMismatch."""
-    shelf = Shelf(settings.model.zoo, settings.worker.device, _threads(settings))
+    shelf = Shelf(settings.model.zoo, settings.worker.device, _threads(settings), gate=settings.rules.gate)
     for choice in choices(settings):
         reader = shelf.reader(choice.model, choice.prevalence)
         reader.warm()
@@ -25,7 +25,7 @@ def open_shelf(settings: Settings) -> Shelf:
     return shelf
 
 
-def model_for(choice: Choice) -> Reader:
+def model_for(choice: Choice) -> Model:
     """One of this process's models."""
     return _owned[0].reader(choice.model, choice.prevalence)
 

@@ -7,6 +7,7 @@ from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from models.card import find, load_card
+from models.gatecard import check_gate
 
 Role = Literal["analyse", "deliver"]
 
@@ -16,6 +17,7 @@ def work(settings: Settings, role: Role) -> None:
     if role == "analyse":
         for choice in choices(settings):
             load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+        check_gate(settings.rules.gate, settings.model.zoo)
         importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
     from workers.app import app
 

@@ -44,7 +44,10 @@ def day(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The chest files of shared/data and 50 films of its test split, one study each, through a node into Orthanc."""
     folder = tmp_path_factory.mktemp("orthanc")
     pushed = sorted((shared_data / "dicom" / "chest").iterdir()) + wrapped_films(shared_data, folder)
-    with running_orthanc(folder) as orthanc, running_node(folder, orthanc.destination) as node:
+    with (
+        running_orthanc(folder) as orthanc,
+        running_node(folder, orthanc.destination, rules={"gate": "refuse"}) as node,
+    ):
         port = str(node.settings.receiving.port)
         sender = [program("dcmsend"), "-aet", "MODALITY", "-aec", "CXRNODE", "127.0.0.1", port]
         subprocess.run([*sender, *map(str, pushed)], check=True, timeout=120, capture_output=True)

@@ -60,7 +60,8 @@ def test_analyse_prints_a_line_an_instance_and_writes_what_a_person_can_look_at(
     saved(foot, folder / "b.dcm")
     (folder / "c.txt").write_text("not DICOM at all")
 
-    told = cxrnode(tmp_path, "analyse", str(folder), "--out", str(tmp_path / "out"), "--json")
+    arguments = ("analyse", str(folder), "--out", str(tmp_path / "out"), "--json")
+    told = cxrnode(tmp_path, *arguments, settings='[rules]\ngate = "off"\n')  # for a made-up film is no chest film
 
     assert told.returncode == 1, "one file failed"
     chest, tibia, text = (json.loads(line) for line in told.stdout.splitlines())
@@ -75,6 +76,16 @@ def test_analyse_prints_a_line_an_instance_and_writes_what_a_person_can_look_at(
     assert (tibia["outcome"], tibia["objects"]) == ("not_applicable", [])
     assert (text["outcome"], text["probability"]) == ("failed", None)
     assert "cannot be parsed as DICOM" in text["reason"]
+
+
+def test_a_made_up_film_that_calls_itself_a_chests_is_refused_by_its_pixels(tmp_path: Path) -> None:
+    film = saved(make_cxr(), tmp_path / "film.dcm")
+
+    told = cxrnode(tmp_path, "analyse", str(film), "--json")
+
+    (line,) = (json.loads(line) for line in told.stdout.splitlines())
+    assert (line["outcome"], line["probability"]) == ("refused", None)
+    assert line["reason"].startswith("The pixels look like no frontal chest film (gate ")
 
 
 def test_an_unknown_model_is_named_with_those_that_exist(tmp_path: Path) -> None:
