@@ -160,7 +160,7 @@ def evaluate(  # noqa: PLR0913  # each is an option of the command
     manifest: Annotated[str, typer.Option(help="CSV of the films, in DATA; else that of Kermany's 224 x 224.")] = "",
     positive_class: Annotated[str, typer.Option(help="What it calls a positive; else PNEUMONIA.")] = "",
     group_column: Annotated[str, typer.Option(help="Its column of patients; else patient_group.")] = "",
-    split: Annotated[str, typer.Option(help="The split to read.")] = "test",
+    split: Annotated[str, typer.Option(help="The split to read; else test, or that of --films.")] = "",
     out: Annotated[
         Path | None, typer.Option(help="New run folder for predictions, plots and the worst cases (these hold films).")
     ] = None,
@@ -196,7 +196,9 @@ def ensemble(
 
 @app.command()
 def table(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="FOLDER...", exists=True)],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Run folders (or run.json in them).", metavar="RUN...", exists=True)
+    ],
     recipes: Annotated[
         Path | None, typer.Option(help="Folder of recipes, to name those that nobody has run.", exists=True)
     ] = None,

@@ -33,8 +33,11 @@ def main(
 
 
 def write_aspect_run(data_dir: Path, folder: Path, now: datetime) -> Path:
-    """A logistic curve over log(width / height), fitted as Platt's calibration is; raises TrainingError."""
-    rows = _rows(data_dir / MANIFEST)
+    """A logistic curve over log(width / height), fitted as Platt's calibration is; raises TrainingError.
+
+    Films whose original size is unknown are left out: five of Kermany's, all of the training split.
+    """
+    rows = [row for row in _rows(data_dir / MANIFEST) if row["orig_width"] and row["orig_height"]]
     slope, bias = fit_platt(_aspect(rows, "train"), _labels(rows, "train"))
     predictions = []
     for split in ("val", "test"):

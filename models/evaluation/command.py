@@ -10,18 +10,21 @@ from rich.console import Console
 
 from cxrnode.errors import TrainingError
 from models.evaluation.evaluate import (
+    FIGURES_NOTE,
     KERMANY,
     PAPER,
     PAPER_NOTE,
+    Evaluated,
     as_rows,
     evaluate,
     find_model,
     grid,
     keep,
+    refuse_existing,
 )
-from models.evaluation.measure import Figure
+from models.evaluation.measure import BINS, Figure
 from models.evaluation.record import record
-from models.evaluation.run import Answers, Run, answers_of
+from models.evaluation.run import RUN_FILE
 from models.evaluation.table import results_table, written
 from models.strict import read_table
 from models.training.recipe import External
@@ -35,6 +38,9 @@ class Request:
     model: str
     data: Path
     films: Path | None
+    manifest: str
+    positive_class: str
+    group_column: str
     split: str
     out: Path | None
     device: str
@@ -45,33 +51,59 @@ class Request:
 
 def evaluate_and_show(request: Request, zoo: Path | None, now: datetime, dicom: DicomFiles | None) -> None:
     """Evaluate, print a grid or JSON, and write what is asked for. Raises ModelMismatch, TrainingError."""
-    folder = find_model(request.model, zoo)
-    wanted = read_table(request.films, External, TrainingError) if request.films else KERMANY
-    wanted = wanted.model_copy(update={"split": request.split})
-    run, predictions = evaluate(
-        folder, request.data, wanted, device=request.device, threads=request.threads, dicom=dicom
-    )
-    run = run.model_copy(update={"date": now.isoformat(timespec="seconds")})
-    (answers,) = answers_of(predictions)
-    figures = answers.figures(run.operating_point)
+    folder, wanted = find_model(request.model, zoo), films_of(request)
     if request.out is not None:
-        keep(request.out, run, predictions)
+        refuse_existing(request.out)
+    done = evaluate(folder, request.data, wanted, now=now, device=request.device, threads=request.threads, dicom=dicom)
+    figures = done.answers.figures(done.run.operating_point)
+    if request.out is not None:
+        keep(request.out, done)
     if request.note:
-        record(folder, as_rows(answers, figures, f"cxrnode evaluate {run.name} DATA --split {request.split}", now))
+        command = f"cxrnode evaluate {done.run.name} DATA{_as_asked(request)} --note"
+        record(folder, as_rows(done.answers, figures, command, now))
     if request.as_json:
-        print(json.dumps(_as_json(run, answers, figures), indent=1))  # noqa: T201  # the command's answer
+        print(json.dumps(_as_json(done, figures), indent=1))  # noqa: T201  # the command's answer
         return
     console = Console()
-    console.print(grid(run, answers, figures))
-    for line in run.unreadable:
+    console.print(grid(done.run, done.answers, figures))
+    for line in done.run.unreadable:
         console.print(f"unreadable: {line}", markup=False)
+    console.print(FIGURES_NOTE)
     if wanted.manifest == KERMANY.manifest:
         console.print(PAPER_NOTE)
 
 
+def films_of(request: Request) -> External:
+    """Kermany's films, or those of a TOML table, or of another manifest; raises TrainingError."""
+    changes: dict[str, object] = {}
+    for key in ("manifest", "positive_class", "group_column", "split"):
+        if getattr(request, key):
+            changes[key] = getattr(request, key)
+    if request.films is not None:
+        return read_table(request.films, External, TrainingError).model_copy(update=changes)
+    if request.manifest not in {"", KERMANY.manifest}:
+        changes |= {"name": request.manifest, "licence": "not told", "attribution": "not told"}
+    return KERMANY.model_copy(update=changes)
+
+
+def _as_asked(request: Request) -> str:
+    """The options that say what was read, as they were given."""
+    options = {
+        "films": "" if request.films is None else request.films.name,
+        "manifest": request.manifest,
+        "positive-class": request.positive_class,
+        "group-column": request.group_column,
+        "split": request.split,
+    }
+    return "".join(f" --{option} {value}" for option, value in options.items() if value)
+
+
 def show_table(folders: Sequence[Path], recipes: Path | None, readme: Path | None, *, check: bool) -> bool:
-    """Print the table, or write it into a page, or (`check`) say whether the page agrees. Raises TrainingError."""
-    made = results_table(folders, recipes)
+    """Print the table, or write it into a page, or (`check`) say whether the page agrees. Raises TrainingError.
+
+    A run folder may be named by its run.json.
+    """
+    made = results_table([path.parent if path.name == RUN_FILE else path for path in folders], recipes)
     if readme is None:
         print(made)  # noqa: T201  # the command's answer
         return True
@@ -84,15 +116,17 @@ def show_table(folders: Sequence[Path], recipes: Path | None, readme: Path | Non
     return True
 
 
-def _as_json(run: Run, answers: Answers, figures: Sequence[Figure]) -> dict[str, object]:
+def _as_json(done: Evaluated, figures: Sequence[Figure]) -> dict[str, object]:
+    answers = done.answers
     return {
-        "model": run.name,
+        "model": done.run.name,
         "films": answers.films,
         "split": answers.split,
         "n": len(answers.labels),
         "n_patients": len(set(answers.patients)),
-        "operating_point": run.operating_point,
+        "operating_point": done.run.operating_point,
+        "ece_bins": BINS,
         "figures": [asdict(figure) | {"paper": PAPER.get(figure.metric)} for figure in figures],
-        "unreadable": list(run.unreadable),
-        "note": "paper: arXiv 2511.00456; its normal films are not grouped by patient, ours are",
+        "unreadable": list(done.run.unreadable),
+        "notes": [FIGURES_NOTE, PAPER_NOTE],
     }

@@ -1,7 +1,7 @@
 """`cxrnode evaluate`: a model on films that it has not seen, read as in service, beside what a paper claims."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table as Grid
 
+from cxrnode.errors import TrainingError
 from models.card import Measured, find
-from models.evaluation.measure import Figure
+from models.ensemble import Ensemble, load_model
+from models.evaluation.measure import BINS, FEW_FALSE_ALARMS, Figure
 from models.evaluation.plots import draw_run
-from models.evaluation.run import Answers, Prediction, Run, answers_of, as_written, write_run
-from models.reader import Reader, load
+from models.evaluation.run import RUN_FILE, Answers, Prediction, Run, answers_of, as_written, write_run
+from models.evaluation.worst import draw_worst
+from models.reader import Reader
 from models.training.dataset import Film, radiograph_of, read_films
 from models.training.recipe import External
+from models.training.report import started_from, versions
 from models.training.sources.listed import DicomFiles
 
 PAPER = {"accuracy": 0.98, "roc_auc": 0.997, "f1": 0.987}
@@ -23,6 +27,11 @@ PAPER = {"accuracy": 0.98, "roc_auc": 0.997, "f1": 0.987}
 PAPER_NOTE = (
     "paper: Shahi and Bagale, arXiv 2511.00456, the best of seven architectures. Its split makes every normal film "
     "its own patient, so films of one child may lie on both sides; ours keeps each patient on one side."
+)
+
+FIGURES_NOTE = (
+    f"sensitivity at {FEW_FALSE_ALARMS:.0%} specificity: the best that these very films allow, no promise for others; "
+    f"ECE: {BINS} bins of equal width; intervals: percentiles 2.5 and 97.5 of a bootstrap over patients."
 )
 
 KERMANY = External(
@@ -42,28 +51,51 @@ def find_model(model: str, zoo: Path | None) -> Path:
     return folder if (folder / "card.toml").is_file() else find(model, zoo)
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A model that has answered; `predictions` are of `films`, in their order."""
+
+    reader: Reader | Ensemble
+    run: Run
+    films: tuple[Film, ...]
+    predictions: list[Prediction]
+
+    @property
+    def answers(self) -> Answers:
+        """The predictions as arrays."""
+        (answers,) = answers_of(self.predictions)
+        return answers
+
+
 def evaluate(
-    folder: Path, data_dir: Path, wanted: External, *, device: str, threads: int, dicom: DicomFiles | None
-) -> tuple[Run, list[Prediction]]:
+    folder: Path,
+    data_dir: Path,
+    wanted: External,
+    *,
+    now: datetime,
+    device: str,
+    threads: int,
+    dicom: DicomFiles | None,
+) -> Evaluated:
     """Every film of the wanted split, one at a time, as the node reads it. Raises ModelMismatch, TrainingError."""
-    reader = load(folder, device, threads)
+    reader = load_model(folder, device, threads)
     data = read_films(data_dir, wanted, dicom=dicom)
-    films = data.split(wanted.split) if wanted.split else data.films
-    card = reader.card
+    films, card = data.split(wanted.split), reader.card
     run = Run(
         name=card.name,
         architecture=card.architecture,
-        start=card.version,
-        date="",
+        start=started_from(card),
+        date=now.isoformat(timespec="seconds"),
         films=wanted.name,
         films_digest=data.digest,
+        versions=versions(),
         unreadable=data.unreadable,
-        operating_point=card.operating_point.probability,
+        operating_point=reader.algorithm.operating_point,
     )
-    return run, predictions_of(reader, films, wanted)
+    return Evaluated(reader, run, films, predictions_of(reader, films, wanted))
 
 
-def predictions_of(reader: Reader, films: Sequence[Film], wanted: External) -> list[Prediction]:
+def predictions_of(reader: Reader | Ensemble, films: Sequence[Film], wanted: External) -> list[Prediction]:
     """The model's answer to each film, with a progress bar on a terminal."""
     console, given = Console(stderr=True), []
     for film in track(films, f"reading {wanted.name}", console=console, disable=not console.is_terminal):
@@ -75,11 +107,17 @@ def predictions_of(reader: Reader, films: Sequence[Film], wanted: External) -> l
     return given
 
 
-def keep(folder: Path, run: Run, predictions: Sequence[Prediction]) -> None:
-    """run.json, predictions.csv and the plots, in `folder`."""
-    write_run(folder, run, predictions)
-    (answers,) = answers_of(predictions)
-    draw_run(folder, run, answers)
+def refuse_existing(folder: Path) -> None:
+    """Raises TrainingError where a run lies already: what a training wrote is not written over."""
+    if (folder / RUN_FILE).exists():
+        raise TrainingError(f"{folder / RUN_FILE} is there already; wanted a folder that holds no run")
+
+
+def keep(folder: Path, done: Evaluated) -> None:
+    """run.json, predictions.csv, the plots and worst/, in `folder`."""
+    write_run(folder, done.run, done.predictions)
+    draw_run(folder, done.run, done.answers)
+    draw_worst(folder, done.reader.read, done.answers, done.films)
 
 
 def as_rows(answers: Answers, figures: Sequence[Figure], command: str, now: datetime) -> list[Measured]:
@@ -93,7 +131,7 @@ def grid(run: Run, answers: Answers, figures: Sequence[Figure]) -> Grid:
     """The figures beside the paper's, for a person."""
     patients = len(set(answers.patients))
     table = Grid(
-        title=f"{run.name} on {answers.films}, {answers.split}: {len(answers.labels)} films, {patients} groups"
+        title=f"{run.name} on {answers.films}, {answers.split}: {len(answers.labels)} films, {patients} patient groups"
     )
     for column in ("figure", "value", "95 % interval", "paper"):
         table.add_column(column)

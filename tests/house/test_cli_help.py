@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from tests.house.rooms import ROOT
 
-WANTED = {"up", "receive", "work", "flower", "status", "analyse", "train", "maps", "check", "demo", "rules", "shortcut"}
-LISTING = {"status", "analyse", "check", "demo", "rules test", "shortcut"}
+WANTED = {
+    *("up", "receive", "work", "flower", "status", "analyse", "check", "demo", "rules"),
+    *("train", "evaluate", "table", "ensemble", "maps", "shortcut"),
+}
+LISTING = {"status", "analyse", "evaluate", "maps", "shortcut", "check", "demo", "rules test"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
