@@ -202,8 +202,8 @@ def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: 
         software_version=__version__,
         station_name=settings.node.name,
         overlay_longest_side=settings.results.overlay_longest_side,
-        predecessor=study.predecessor,
         draw_not_localised=settings.results.not_localised == "draw",
+        predecessor=study.predecessor,
     )
 
 

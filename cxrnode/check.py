@@ -97,15 +97,18 @@ def _broker(settings: Settings) -> str:
 
 
 def _weights(settings: Settings) -> str:
-    from models.card import find, load_card
+    from models.card import find
+    from models.ensemblecard import card_of
     from models.gatecard import check_gate
+    from models.lungcard import check_lungs
 
     found = []
     for choice in choices(settings):
-        card = load_card(find(choice.model, settings.model.zoo))
+        card = card_of(find(choice.model, settings.model.zoo))
         at = f" at {card.algorithm(choice.prevalence).prevalence:g} prevalence" if choice.prevalence else ""
         found.append(f"{card.name} {card.version}{at}: the weights are those on the card")
     found.append(check_gate(settings.rules.gate, settings.model.zoo))
+    found.append(check_lungs(settings.model.lungs, settings.model.zoo))
     return "; ".join(found)
 
 

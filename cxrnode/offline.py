@@ -55,7 +55,8 @@ def analyse_files(
     from models.shelf import Shelf  # torch is loaded only when there is something to read
 
     studies = group(files_below(paths), calling_ae)
-    shelf = Shelf(settings.model.zoo, settings.worker.device, settings.worker.threads, gate=settings.rules.gate)
+    place, gate = settings.worker, settings.rules.gate
+    shelf = Shelf(settings.model.zoo, place.device, place.threads, lungs=settings.model.lungs, gate=gate)
     console = Console(stderr=True)
     lines = []
     shown: Iterable[Study] = studies
@@ -96,9 +97,9 @@ def analyse_one(
             probability=reading.finding.probability if reading.finding else None,
             operating_point=model.algorithm.operating_point if model else None,
             prevalence=model.algorithm.prevalence if model else None,
-            route=route,
             lung_share=reading.finding.lung_share if reading.finding else None,
             localised=reading.finding.localised if reading.finding and reading.finding.lung_share is not None else None,
+            route=route,
             model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
             objects=written,
         )

@@ -130,8 +130,8 @@ class Results(Part):
     """What is made of a reading."""
 
     overlay_longest_side: int = Field(default=1280, ge=256, le=4096)
-
     not_localised: Literal["say", "draw"] = "say"
+
 
 class Delivery(Part):
     """How often and how long a delivery is tried again."""

@@ -14,8 +14,10 @@ from cxrnode.log import logger
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import write_durably
-from models.card import find, load_card
+from models.card import find
+from models.ensemblecard import card_of
 from models.gatecard import check_gate
+from models.lungcard import check_lungs
 
 LOG = logger("up")
 PR_SET_PDEATHSIG = 1
@@ -98,8 +100,9 @@ class Node:
 def up(settings: Settings) -> None:
     """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
     for choice in choices(settings):
-        load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+        card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
     check_gate(settings.rules.gate, settings.model.zoo)
+    check_lungs(settings.model.lungs, settings.model.zoo)
     asked = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.append(True))

@@ -4,28 +4,34 @@ from functools import cached_property
 from pathlib import Path
 
 from models.card import find
+from models.ensemble import Ensemble, load_model
 from models.gate import Gate
 from models.gate import load as load_gate
 from models.gatecard import Mode, find_gate
 from models.guarded import Guarded
-from models.reader import Reader, load
+from models.lungcard import find_lungs
+from models.lungs import Lungs
+from models.lungs import load as load_lungs
+from models.reader import Reader
 
 
 class Shelf:
     """Loads a model when it is first asked for; one shelf a process, as a network belongs to its process."""
 
-    def __init__(self, zoo_dir: Path | None, device: str, threads: int, gate: Mode = "off") -> None:
-        """`gate` says what the gate does."""
+    def __init__(self, zoo_dir: Path | None, device: str, threads: int, lungs: str = "", gate: Mode = "off") -> None:
+        """`lungs` names the segmenter that helps every model, empty for none; `gate` says what the gate does."""
         self._gate_mode = gate
         self._zoo_dir = zoo_dir
+        self._lungs_name = lungs
         self._device = device
         self._threads = threads
-        self._loaded: dict[str, Reader] = {}
+        self._loaded: dict[str, Reader | Ensemble] = {}
 
-    def reader(self, name: str, prevalence: float | None = None) -> Reader | Guarded:
+    def reader(self, name: str, prevalence: float | None = None) -> Reader | Ensemble | Guarded:
         """The model called `name` at a prevalence, or at its card's, behind the gate. Raises ModelMismatch."""
         if name not in self._loaded:
-            self._loaded[name] = load(find(name, self._zoo_dir), self._device, self._threads)
+            folder = find(name, self._zoo_dir)
+            self._loaded[name] = load_model(folder, self._device, self._threads, lungs=self._lungs)
         reader = self._loaded[name].at(prevalence)
         return reader if self._gate is None else Guarded(reader, self._gate, refuses=self._gate_mode == "refuse")
 
@@ -33,3 +39,8 @@ class Shelf:
     def _gate(self) -> Gate | None:
         folder = find_gate(self._gate_mode, self._zoo_dir)
         return None if folder is None else load_gate(folder)
+
+    @cached_property
+    def _lungs(self) -> Lungs | None:
+        folder = find_lungs(self._lungs_name, self._zoo_dir)
+        return None if folder is None else load_lungs(folder, self._device)

@@ -17,7 +17,8 @@ _owned: list[Shelf] = []
 
 def open_shelf(settings: Settings) -> Shelf:
     """Every model that the settings may ask for, loaded and warm. Raises ModelMismatch."""
-    shelf = Shelf(settings.model.zoo, settings.worker.device, _threads(settings), gate=settings.rules.gate)
+    model, device, gate = settings.model, settings.worker.device, settings.rules.gate
+    shelf = Shelf(model.zoo, device, _threads(settings), lungs=model.lungs, gate=gate)
     for choice in choices(settings):
         reader = shelf.reader(choice.model, choice.prevalence)
         reader.warm()

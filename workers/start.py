@@ -6,8 +6,10 @@ from typing import Literal
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
-from models.card import find, load_card
+from models.card import find
+from models.ensemblecard import card_of
 from models.gatecard import check_gate
+from models.lungcard import check_lungs
 
 Role = Literal["analyse", "deliver"]
 
@@ -16,8 +18,9 @@ def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
     if role == "analyse":
         for choice in choices(settings):
-            load_card(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+            card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
         check_gate(settings.rules.gate, settings.model.zoo)
+        check_lungs(settings.model.lungs, settings.model.zoo)
         importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
     from workers.app import app
 

@@ -16,6 +16,7 @@ from models.training.lungs.loop import loss_of
 from models.training.lungs.measure import measure, overlap
 from models.training.lungs.pairs import read_pairs
 from models.training.lungs.recipe import read_lung_recipe
+from models.training.lungs.stray import stray_maps, told
 from models.training.recipe import Augmentation
 from models.training.train import train
 from tests.outlined import bright_lungs, lung_recipe_table, read_table, write_lung_recipe, write_outlined, write_table
@@ -139,3 +140,13 @@ def test_the_interval_is_over_patients(tmp_path: Path) -> None:
 
     assert once[0].value == pytest.approx(twice[0].value)
     assert (once[0].ci_low, once[0].ci_high) == pytest.approx((twice[0].ci_low, twice[0].ci_high))
+
+
+def test_a_made_up_map_at_the_edge_is_told_from_one_in_the_lungs(tmp_path: Path) -> None:
+    write_outlined(tmp_path)
+    recipe = read_lung_recipe(write_lung_recipe(tmp_path / "r.toml"))
+    pairs = read_pairs(tmp_path, recipe.data).split("test")
+    swollen = bright_lungs(mask={"probability": 0.5, "dilation": 0.25})
+
+    assert told(bright_lungs(), pairs).value > 0.9 > told(swollen, pairs).value
+    assert {stray.values.shape for stray in stray_maps()} == {(56, 56)}

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.measure import RESAMPLES, Figure
+from models.evaluation.means import mean_and_interval
+from models.evaluation.measure import Figure
 from models.lungs import Lungs
 from models.training.lungs.pairs import Pair
 
@@ -17,18 +18,11 @@ def measure(lungs: Lungs, pairs: Sequence[Pair], seed: int = 0) -> tuple[Figure,
     point = lungs.terms.mask.probability
     found = np.array([overlap(lungs.mask(pair.radiograph) >= point, pair.lungs) for pair in pairs])  # (N, 2)
     patients = [pair.patient for pair in pairs]
-    return tuple(_figure(name, found[:, column], patients, seed) for column, name in enumerate(("dice", "iou")))
+    names = enumerate(("dice", "iou"))
+    return tuple(Figure(name, *mean_and_interval(found[:, column], patients, seed)) for column, name in names)
 
 
 def overlap(given: Mask, wanted: Mask) -> tuple[float, float]:
     """Dice and intersection over union of two masks; two empty ones agree."""
     both, either = int((given & wanted).sum()), int((given | wanted).sum())
     return (2 * both / (both + either), both / either) if either else (1.0, 1.0)
-
-
-def _figure(name: str, values: NDArray[np.float64], patients: Sequence[str], seed: int) -> Figure:
-    _, whose = np.unique(np.array(patients), return_inverse=True)
-    sums, counts = np.bincount(whose, values), np.bincount(whose)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (2.5, 97.5))
-    return Figure(name, float(values.mean()), float(low), float(high))
