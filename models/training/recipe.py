@@ -46,8 +46,14 @@ class Films(Source):
     positive_class: Sentence
     negative_classes: tuple[Sentence, ...] = ()
     """wanted where there is more than one"""
+    also_positive: tuple[Sentence, ...] = ()
+    left_out: tuple[Sentence, ...] = ()
+    """classes whose films are passed over, for nobody can say whether they are positive"""
     group_column: str = "patient_group"
     """tells patients apart in a manifest"""
+    class_column: str = "class"
+    split_column: str = "split"
+    """empty where a manifest has none: every film is then in the split called all"""
     fresh_split: FreshSplit | None = None
     """drawn instead of read from the CSV; of Kermany's films one always is"""
     published_test: bool = False
@@ -82,6 +88,8 @@ class External(Films):
 
     split: Sentence
     centre_square: bool = False
+    keep_predictions: bool = True
+    """False where the list of films may not be passed on: the card then has the figures, the run folder nothing"""
 
 
 class Schedule(Table):

@@ -99,7 +99,8 @@ def write_report(
         operating_point=card.operating_point.probability,
         cost=cost_of(network, card.input, card.explanation, place),
     )
-    write_run(folder, run, predictions)
+    silent = {external.name for external in recipe.external if not external.keep_predictions}
+    write_run(folder, run, [one for one in predictions if one.films not in silent])
     answers = next(one for one in answers_of(predictions) if (one.films, one.split) == (recipe.data.name, "test"))
     draw_run(folder, run, answers)
     draw_worst(folder, load(folder, device).read, answers, sets[1][2])

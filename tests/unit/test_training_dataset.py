@@ -76,3 +76,27 @@ def test_a_split_of_one_class_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [row for row in rows if row["split"] != "val" or row["class"] == "ILL"])
     with pytest.raises(TrainingError, match=r"split 'val' holds 4 films but not of both classes"):
         read_films(tmp_path, WANTED).split("val")
+
+
+def test_a_list_of_somebody_elses_is_read_by_its_own_columns(tmp_path: Path) -> None:
+    """Many names for the positive, one class that nobody can judge, a film in two rows, and no split."""
+    rows = write_films(tmp_path)
+    kinds = {0: "COVID-19", 1: "SARS", 2: "No Finding", 3: "todo"}
+    listed = [
+        {"file": row["file"], "finding": kinds[n % 4], "patient_group": row["patient_group"], "note": str(n)}
+        for n, row in enumerate(rows)
+    ]
+    write_manifest(tmp_path, [*listed, listed[0] | {"note": "again"}])
+    table = films_table(
+        positive_class="COVID-19",
+        also_positive=["SARS"],
+        negative_classes=["No Finding"],
+        left_out=["todo"],
+        class_column="finding",
+        split_column="",
+    )
+    data = read_films(tmp_path, Films.model_validate(table))
+    films = data.split("all")
+    assert len(films) == 24, "32 films, a quarter of them nobody can judge, none twice"
+    assert sum(film.label for film in films) == 16
+    assert {film.split for film in films} == {"all"}

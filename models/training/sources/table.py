@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrnode.errors import TrainingError
@@ -43,13 +43,15 @@ class FilmTable:
                     f"{self.path} lines {first[row[column]]} and {line} have the same {column}; wanted each film once"
                 )
 
-    def labels(self, column: str, positive: str, negatives: Sequence[str]) -> list[int]:
-        """1 for the positive class, 0 for the others; raises TrainingError for a class that nobody has named.
+    def labels(
+        self, column: str, positive: str, negatives: Sequence[str], also_positive: Sequence[str] = ()
+    ) -> list[int]:
+        """1 for the positive classes, 0 for the others; raises TrainingError for a class that nobody has named.
 
         Without `negatives` there may be one class besides the positive: a third is more likely a slip of the pen.
         """
         counts = Counter(row[column] for row in self.rows)
-        others = [name for name in counts if name != positive]
+        others = [name for name in counts if name not in {positive, *also_positive}]
         known = negatives or others[: len(others) == 1]
         unknown = [name for name in others if name not in known]
         if unknown or not counts[positive]:
@@ -59,7 +61,17 @@ class FilmTable:
             at = next((line for row, line in zip(self.rows, self.lines, strict=True) if row[column] == rarest), None)
             where = f", {rarest!r} in line {at}" if at else ""
             raise TrainingError(f"{self.path} column {column} holds {told}{where}; wanted {positive!r} and {named}")
-        return [int(row[column] == positive) for row in self.rows]
+        return [int(row[column] in {positive, *also_positive}) for row in self.rows]
+
+    def without(self, column: str, values: Sequence[str]) -> "FilmTable":
+        """The rows that hold none of these values; a file that an earlier row holds with the same value comes once."""
+        kept: dict[tuple[str, str], tuple[Row, int]] = {}
+        for row, line in zip(self.rows, self.lines, strict=True):
+            if row.get(column) not in values:
+                kept.setdefault((row.get("file", ""), row.get(column, "")), (row, line))
+        return replace(
+            self, rows=tuple(row for row, _ in kept.values()), lines=tuple(line for _, line in kept.values())
+        )
 
 
 def read_table(path: Path) -> FilmTable:
