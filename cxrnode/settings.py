@@ -104,7 +104,7 @@ class ModelChoice(Part):
 
     name: str = "pneumonia-efficientnet-lite0"
     prevalence: Prevalence | None = None
-    lungs: str = ""
+    lungs: str = "lungs-unet"
     zoo_dir: str = ""
 
     @property

@@ -77,6 +77,7 @@ def test_the_installed_wheel_reads_a_film(python: Path, tmp_path: Path) -> None:
     said = json.loads(line)
     assert said["outcome"] in {"positive", "negative"}
     assert 0.0 <= said["probability"] <= 1.0
+    assert (said["lung_share"] is not None) is (said["outcome"] == "positive"), "the segmenter is in the wheel too"
     assert len(said["objects"]) == 2
 
 

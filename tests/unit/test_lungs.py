@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding, Heatmap, MapMethod
+from cxrnode.settings import Settings
 from models.card import ZOO_DIR
 from models.lungcard import find_lungs, load_lung_card
 from models.lungs import load
 from models.reader import load as load_reader
-from tests.outlined import TERMS, bright_lungs, write_lung_folder
+from models.training.lungs.measure import overlap
+from models.training.lungs.recipe import read_lung_recipe
+from tests.outlined import TERMS, bright_lungs, read_table, write_lung_folder
 from tests.zoo import write_folder
 
 ROWS, COLUMNS = 96, 64
@@ -162,3 +166,28 @@ def test_at_another_prevalence_the_segmenter_still_counts(tmp_path: Path) -> Non
 
     assert with_lungs.algorithm.digest != alone.algorithm.digest
     assert with_lungs.algorithm.operating_point == alone.algorithm.operating_point
+
+
+def test_the_segmenter_that_ships_finds_lungs(shared_data: Path) -> None:
+    folder = find_lungs(Settings().model.lungs)
+    assert folder is not None
+    recipe = read_lung_recipe(folder / "recipe.toml")
+    rows = read_table(shared_data / recipe.data.masks)
+    chosen = [row for row in rows if row["group"] == recipe.data.group and row["split"] == "test"][::25]
+    lungs, dice = load(folder, "cpu"), []
+    for row in chosen:
+        film = np.asarray(Image.open(shared_data / row["of"]).convert("L"), dtype=np.float32) / np.float32(255)
+        wanted = np.asarray(Image.open(shared_data / row["file"]).convert("L")) > 0
+        dice.append(overlap(lungs.mask(film) >= recipe.mask.probability, wanted)[0])
+
+    assert len(dice) == 21
+    assert float(np.mean(dice)) > 0.93
+
+
+def test_the_readme_says_what_the_segmenter_s_card_says() -> None:
+    card = load_lung_card(ZOO_DIR / "lungs-unet")
+    readme = " ".join((ZOO_DIR.parents[1] / "README.md").read_text(encoding="utf-8").split())
+
+    assert f"`{card.name}`" in readme
+    for row in card.measured:
+        assert f"{row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]" in readme, f"{row.data}: {row.metric}"
