@@ -24,7 +24,7 @@ from tests.orthanc import running_orthanc
 from tests.peers import program
 
 SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
-FILMS = 50
+FILMS = 100
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """The chest files of shared/data and 50 films of its test split, one study each, through a node into Orthanc."""
+    """The chest files of shared/data and 100 films of its test split, one study each, through a node into Orthanc."""
     folder = tmp_path_factory.mktemp("orthanc")
     pushed = sorted((shared_data / "dicom" / "chest").iterdir()) + wrapped_films(shared_data, folder)
     with (
