@@ -65,8 +65,8 @@ def test_analyse_prints_a_line_an_instance_and_writes_what_a_person_can_look_at(
 
     assert told.returncode == 1, "one file failed"
     chest, tibia, text = (json.loads(line) for line in told.stdout.splitlines())
-    keys = ["file", "sop_instance_uid", "outcome", "reason", "probability", "operating_point", "prevalence", "route"]
-    assert list(chest) == [*keys, "model", "objects"]
+    keys = ["file", "sop_instance_uid", "outcome", "reason", "probability", "operating_point", "prevalence"]
+    assert list(chest) == [*keys, "lung_share", "localised", "route", "model", "objects"]
     assert chest["outcome"] in {"positive", "negative"}
     assert 0 <= chest["probability"] <= 1
     assert chest["sop_instance_uid"] == film.SOPInstanceUID
