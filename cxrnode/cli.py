@@ -244,7 +244,7 @@ def shortcut(  # noqa: PLR0913
     split: Annotated[str, typer.Option(help="The split to read.")] = "test",
     count: Annotated[int, typer.Option(help="How many films, drawn by chance; 0 takes all.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Of that chance, and of the intervals.")] = 0,
-    record: Annotated[bool, typer.Option("--record", help="Write the figures onto the model's card.")] = False,
+    record: Annotated[bool, typer.Option("--note", help="Write the figures onto the model's card.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     json: Json = False,
 ) -> None:

@@ -189,7 +189,7 @@ def _rows(line: Moved, sample: Sample, model: str, now: datetime) -> Iterator[Me
             n_patients=line.n_patients,
             data=sample.films.name,
             split=sample.split,
-            command=f"cxrnode shortcut {model} DATA {which} --record",
+            command=f"cxrnode shortcut {model} DATA {which} --note",
             date=now.date(),
         )
 

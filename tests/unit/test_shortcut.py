@@ -212,7 +212,7 @@ def test_a_sample_holds_both_classes_and_is_the_same_again(tmp_path: Path, films
 def test_the_command_prints_for_machines_and_records_on_the_card(tmp_path: Path, films: Films) -> None:
     folder = write_folder(tmp_path / "toy")
     options = ["--manifest", films.manifest, "--positive-class", films.positive_class, "--count", "4"]
-    told = CliRunner().invoke(app, ["shortcut", str(folder), str(tmp_path), *options, "--record", "--json"])
+    told = CliRunner().invoke(app, ["shortcut", str(folder), str(tmp_path), *options, "--note", "--json"])
 
     assert told.exit_code == 0, told.output
     lines = {(line["change"], line["of"]): line for line in json.loads(told.stdout)}

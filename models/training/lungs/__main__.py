@@ -24,7 +24,7 @@ def main(
     data: Annotated[Path, typer.Option(help="folder that the recipe's manifests are relative to")],
     zoo: Annotated[Path | None, typer.Option(help="folder of model folders; else the one that ships")] = None,
     model: Annotated[str, typer.Option(help="hold this model's maps on the validation films against the lungs")] = "",
-    record: Annotated[bool, typer.Option("--record", help="write the figures onto the card")] = False,  # noqa: FBT002  typer makes an option of it
+    record: Annotated[bool, typer.Option("--note", help="write the figures onto the card")] = False,  # noqa: FBT002  typer makes an option of it
 ) -> None:
     """Measure the segmenter called NAME and print each figure beside the card's.
 
