@@ -8,7 +8,7 @@ PACKAGES = ("cxrnode", "workers", "models")
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
-    "doors": ("cli", "up", "reception", "status", "offline", "rules", "check", "demo"),
+    "doors": ("cli", "laboratory", "up", "reception", "status", "offline", "rules", "check", "demo"),
     "verbs": ("receive", "complete", "analyse", "deliver"),
     "tools": (
         *("spool", "ledger", "jobs", "broker"),
