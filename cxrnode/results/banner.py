@@ -79,7 +79,7 @@ class Banner:
         if finding is None or self.reading.outcome is not Outcome.POSITIVE:
             pen.text((MARGIN, y + LEGEND / 2), "No heat map: the probability is below the operating point.", SMALL, INK)
         elif not self.shown:
-            pen.text((MARGIN, y + LEGEND / 2), f"No heat map. {self.reading.reason}", SMALL, AMBER)
+            pen.text((MARGIN, y + LEGEND / 2), "No heat map is shown.", SMALL, INK)
         elif not finding.heatmap.values.any():
             pen.text((MARGIN, y + LEGEND / 2), "No heat map: the model's map is empty.", SMALL, INK)
         else:
@@ -101,7 +101,7 @@ def banner_for(reading: Reading, algorithm: Algorithm, *, shown: bool = True) ->
     warnings = [line for warning in reading.warnings for line in wrapped(f"Warning: {plain(warning)}")]
     if len(warnings) > MOST_WARNING_LINES:
         warnings[MOST_WARNING_LINES - 1 :] = ["Warning: there are more; see the report."]
-    if reading.finding is not None and reading.reason and shown:  # else the legend says it
+    if reading.finding is not None and reading.reason:
         warnings = wrapped(reading.reason) + warnings
     lines = [(line, AMBER) for line in warnings] + [(line, INK) for line in wrapped(plain(model))]
     return Banner(reading, algorithm, tuple(lines), shown)

@@ -15,6 +15,7 @@ from models.preprocess import normalise
 from models.training.augment import exposed, moved, moves
 from models.training.lungs.pairs import Pair, Pairs, batch_of
 from models.training.lungs.recipe import LungRecipe, Schedule
+from models.training.recipe import Augmentation
 
 EVALUATION_BATCH = 16
 
@@ -67,6 +68,12 @@ def loss_of(logits: Tensor, lungs: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, lungs) + (1 - dice).mean()
 
 
+def altered(images: Tensor, lungs: Tensor, wanted: Augmentation, generator: Generator) -> tuple[Tensor, Tensor]:
+    """What chance makes of films and lungs, both (N, 1, rows, columns): moved alike, the films exposed anew."""
+    theta = moves(len(images), wanted, generator)
+    return exposed(moved(images, theta), wanted, generator), moved(lungs, theta)
+
+
 def _pass(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -83,13 +90,11 @@ def _pass(
     losses = []
     for step in range(steps):
         chosen = [pairs[index] for index in order[step * schedule.batch : (step + 1) * schedule.batch]]
-        images, lungs = batch_of(chosen, recipe.input)
-        theta = moves(len(chosen), recipe.augmentation, generator)
-        images = exposed(moved(images, theta), recipe.augmentation, generator)
+        images, lungs = altered(*batch_of(chosen, recipe.input), recipe.augmentation, generator)
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * _share(schedule, steps, (number - 1) * steps + step)
         optimiser.zero_grad(set_to_none=True)
-        value = loss_of(network(_inputs(images, recipe.input, device)), moved(lungs, theta).to(device))
+        value = loss_of(network(_inputs(images, recipe.input, device)), lungs.to(device))
         torch.autograd.backward(value)
         optimiser.step()
         losses.append(value.item())
