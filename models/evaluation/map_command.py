@@ -8,18 +8,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from safetensors.torch import load_file
 
 from cxrnode.errors import ModelMismatch, TrainingError
-from models.card import Measured, ModelCard
+from models.card import Measured
 from models.evaluation.map_quality import FORGETS, Mapped, Quality, Read, Values, carrying, forgetting, inside, mapped
 from models.evaluation.masked import with_lungs, with_opacities
 from models.evaluation.means import mean_and_interval
 from models.evaluation.randomised import Forgotten, forgetful
 from models.evaluation.record import record
 from models.explain import Explainer
-from models.networks import NETWORKS, build
-from models.reader import Reader, load
+from models.networks import NETWORKS
+from models.reader import Reader, load, network_of
 from models.strict import as_table, load_toml
 from models.training.recipe import TrainingFilms
 
@@ -102,11 +101,10 @@ def _qualities(folder: Path, reader: Reader, positives: Sequence[Mapped], seed: 
 
 
 def _forgetful(folder: Path, reader: Reader, how_much: Forgotten, seed: int) -> Reader:
-    card: ModelCard = reader.card
-    network = build(card.architecture)
-    network.load_state_dict(load_file(folder / card.weights.file))
-    other = forgetful(network, NETWORKS[card.architecture].head, how_much, seed).to(reader.device).eval()
-    return Reader(card, Explainer(other, card.explanation.layer, card.explanation.map_method), reader.device)
+    card = reader.card
+    network, place = network_of(folder)
+    other = forgetful(network, NETWORKS[card.architecture].head, how_much, seed)
+    return Reader(card, Explainer(other, card.explanation.layer, card.explanation.map_method), place)
 
 
 def lines_of(quality: Quality, data: str, split: str, seed: int) -> Iterator[Line]:

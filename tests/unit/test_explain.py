@@ -104,7 +104,7 @@ def test_the_layer_is_the_last_that_has_places(case: Case) -> None:
     assert case.gradient.flatten(2).std(dim=2).max() <= 1e-6 * case.gradient.abs().max()
 
 
-@pytest.mark.parametrize(("architecture", "layer"), [("vgg16", "features.28"), ("densenet121", "features.norm5")])
+@pytest.mark.parametrize(("architecture", "layer"), [("mobilenet_v2", "features.18.1"), ("resnet18", "layer4.1.bn1")])
 def test_what_is_explained_is_the_layers_own_output(architecture: str, layer: str) -> None:
     """The next layer works in place; the library then explains on a CPU what came of it, and on CUDA what was."""
     network = untrained(architecture)
