@@ -224,6 +224,8 @@ def test_an_external_set_may_be_a_dicom_folder_as_a_whole(tmp_path: Path) -> Non
     write_dicom(tmp_path, patients=4)
     wanted = External.model_validate(dicom_table(split="test", fresh_split={"fractions": {"test": 1.0}}))
     assert len(read_films(tmp_path, wanted, dicom=DicomFiles()).split("test")) == 8
+    whole = External.model_validate(dicom_table(split="all", split_column="", fresh_split=None))
+    assert len(read_films(tmp_path, whole, dicom=DicomFiles()).split("all")) == 8
 
 
 def test_a_hospital_trains_on_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cxrnode.errors import TrainingError
 from models.training.recipe import Films
 from models.training.sources.listed import DicomFiles, Listed, Listing
-from models.training.sources.manifest import split_columns
+from models.training.sources.manifest import split_columns, split_of
 from models.training.sources.table import FilmTable, read_table
 
 
@@ -38,7 +38,7 @@ def list_dicom(data_dir: Path, wanted: Films, dicom: DicomFiles) -> Listing:
             path=path,
             label=label,
             patient=row.get("patient", ""),
-            split="" if wanted.fresh_split else row["split"],
+            split=split_of(row, wanted),
             subtype=row.get("subtype", ""),
         )
         for row, label, path in zip(table.rows, labels, paths, strict=True)

@@ -21,7 +21,7 @@ def list_manifest(data_dir: Path, wanted: Films) -> Listing:
             path=data_dir / row["file"].replace("\\", "/"),
             label=label,
             patient=row[wanted.group_column],
-            split=_split(row, wanted),
+            split=split_of(row, wanted),
             subtype=row.get("subtype", ""),
             sha256=row.get("sha256", ""),
         )
@@ -42,7 +42,8 @@ def split_columns(table: FilmTable, wanted: Films) -> tuple[str, ...]:
     return (wanted.split_column,)
 
 
-def _split(row: dict[str, str], wanted: Films) -> str:
+def split_of(row: dict[str, str], wanted: Films) -> str:
+    """The split of a row's film; empty where one is to be drawn."""
     if wanted.fresh_split:
         return ""
     return row[wanted.split_column] if wanted.split_column else "all"
