@@ -79,7 +79,7 @@ def _calibration(answers: Answers) -> Picture:
         given, true = answers.probabilities[inside].mean(), answers.labels[inside].mean()
         axes.plot(given, true, "o", color="tab:blue")
         axes.annotate(str(int(inside.sum())), (given, true), textcoords="offset points", xytext=(5, -10), fontsize=8)
-    _name(axes, "mean probability in the bin", "share of positives (films written beside)")
+    _name(axes, f"mean probability in each of {BINS} bins", "share of positives (films written beside)")
     return picture
 
 
@@ -87,9 +87,11 @@ def _confusion(answers: Answers, operating_point: float) -> Picture:
     called = answers.probabilities >= operating_point
     table = np.array([[np.sum((called == c) & (answers.labels == t)) for c in (0, 1)] for t in (0, 1)])
     picture, axes = _square(answers)
-    axes.imshow(table / table.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
+    shares = table / table.sum(axis=1, keepdims=True)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(table):
-        axes.text(column, row, str(count), ha="center", va="center", fontsize=16)
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=16, color=colour)
     axes.set_xticks([0, 1], ["negative", "positive"])
     axes.set_yticks([0, 1], ["negative", "positive"])
     _name(axes, f"answer at {operating_point:.3f}", "truth")

@@ -26,6 +26,58 @@ def test_figures_agree_with_a_second_reader() -> None:
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(LABELS, PROBABILITIES))
 
 
+def test_figures_of_a_handful_of_films_worked_out_by_hand() -> None:
+    """Negatives 0.1, 0.3, 0.6, 0.2 and positives 0.9, 0.8, 0.4, 0.7: one false alarm and one miss at a half."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    given = np.array([0.1, 0.3, 0.6, 0.2, 0.9, 0.8, 0.4, 0.7])
+    assert figures(given, labels, 0.5) == pytest.approx(
+        {
+            "roc_auc": 15 / 16,
+            "accuracy": 6 / 8,
+            "balanced_accuracy": 3 / 4,
+            "sensitivity": 3 / 4,
+            "specificity": 3 / 4,
+            "sensitivity_at_95_specificity": 3 / 4,
+            "f1": 2 * 3 / (2 * 3 + 1 + 1),
+            "brier": (0.01 + 0.09 + 0.36 + 0.04 + 0.01 + 0.04 + 0.36 + 0.09) / 8,
+            "ece": (0.1 + 0.3 + 0.6 + 0.2 + 0.1 + 0.2 + 0.6 + 0.3) / 8,  # each film in a bin of its own
+        }
+    )
+
+
+def test_a_perfect_classifier_is_perfect_in_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "RESAMPLES", 100)
+    for figure in measure(LABELS.astype(float), LABELS, PATIENTS, 0.5):
+        wanted = 0.0 if figure.metric in {"brier", "ece"} else 1.0
+        assert (figure.value, figure.ci_low, figure.ci_high) == (wanted,) * 3, figure.metric
+
+
+def test_classifiers_that_know_nothing_mostly_have_a_half_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "RESAMPLES", 200)
+    generator, held, n = np.random.default_rng(8), 0, 60
+    for _ in range(n):
+        area = measure(generator.random(300), LABELS, PATIENTS, 0.5, seed=int(generator.integers(1e9)))[0]
+        assert area.metric == "roc_auc"
+        assert area.ci_high - area.ci_low < 0.2
+        held += area.ci_low <= 0.5 <= area.ci_high
+    assert 0.86 <= held / n <= 1
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patients of five films that are right or wrong together, 0.8 right; as if of one film each, it would be 0.6."""
+    monkeypatch.setattr(room, "RESAMPLES", 200)
+    generator = np.random.default_rng(11)
+    held, n = 0, 100
+    for _ in range(n):
+        right = np.repeat(generator.random(60) < 0.8, 5)
+        labels = np.tile([0, 1], 150)
+        given = np.where(right, labels, 1 - labels).astype(float)
+        found = measure(given, labels, [str(film // 5) for film in range(300)], 0.5, seed=int(generator.integers(1e9)))
+        accuracy = next(figure for figure in found if figure.metric == "accuracy")
+        held += accuracy.ci_low <= 0.8 <= accuracy.ci_high
+    assert 0.86 <= held / n <= 1
+
+
 def test_ties_count_half() -> None:
     tied = np.array([0.5, 0.5, 0.5, 0.2])
     assert figures(tied, np.array([1, 0, 1, 0]), 0.5)["roc_auc"] == metrics.roc_auc_score([1, 0, 1, 0], tied)
