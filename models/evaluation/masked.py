@@ -33,7 +33,10 @@ class Masked:
 
 
 def with_lungs(data_dir: Path, films: Films, wanted: Input, split: str, count: int, seed: int) -> tuple[Masked, ...]:
-    """At most `count` films of `split` that have a lung mask, chosen by chance; raises TrainingError without any."""
+    """At most `count` films of `split` that have a lung mask, in an order by chance; raises TrainingError without any.
+
+    Of any number of them the first are then as good a sample as all.
+    """
     masks = {
         row["of"]: row["file"] for row in _rows(data_dir / LUNG_MASKS, "file", "of", "kind") if row["kind"] == "lung"
     }
@@ -44,7 +47,7 @@ def with_lungs(data_dir: Path, films: Films, wanted: Input, split: str, count: i
     chosen = np.random.default_rng(seed).permutation(len(listed))[:count]
     return tuple(
         _masked(one.path, [data_dir / masks[one.file]], one.patient, wanted)
-        for one in (listed[index] for index in sorted(chosen))
+        for one in (listed[index] for index in chosen)
     )
 
 

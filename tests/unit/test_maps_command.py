@@ -126,6 +126,8 @@ def test_films_are_chosen_by_chance_from_those_of_the_split_with_a_mask(films: P
     assert [one.film.tolist() for one in chosen[0]] == [one.film.tolist() for one in chosen[1]]
     assert [one.film.tolist() for one in chosen[0]] != [one.film.tolist() for one in chosen[2]]
     every = with_lungs(films, listed, WANTED, "test", 99, seed=0)
+    assert [one.film.tolist() for one in every[:4]] == [one.film.tolist() for one in chosen[0]]
+    assert [one.patient for one in every] != sorted(one.patient for one in every), "by chance, not by name"
     assert len(every) == 7
     assert {one.patient for one in every} == {f"test-{number}" for number in range(4)}
     assert all(one.mask.shape == one.film.shape == (112, 112) for one in every)
