@@ -95,7 +95,8 @@ def test_the_run_folder_tells_the_same_figures_as_the_card(folder: Path, monkeyp
 
 def test_the_run_folder_holds_pictures_and_the_worst_cases(folder: Path) -> None:
     for name in ("curves", "roc", "calibration", "confusion", "worst/01", "worst/08"):
-        assert Image.open(folder / f"{name}.png").size[0] > 300
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.width > 300
 
 
 def test_a_film_that_could_not_be_read_is_told(folder: Path) -> None:
