@@ -12,7 +12,6 @@ from cxrnode.errors import TrainingError
 from models.evaluation.evaluate import (
     FIGURES_NOTE,
     KERMANY,
-    PAPER,
     PAPER_NOTE,
     Evaluated,
     as_rows,
@@ -20,6 +19,7 @@ from models.evaluation.evaluate import (
     find_model,
     grid,
     keep,
+    paper_of,
     refuse_existing,
 )
 from models.evaluation.measure import BINS, Figure
@@ -69,7 +69,7 @@ def evaluate_and_show(request: Request, zoo: Path | None, now: datetime, dicom: 
     for line in done.run.unreadable:
         console.print(f"unreadable: {line}", markup=False)
     console.print(FIGURES_NOTE)
-    if wanted.manifest == KERMANY.manifest:
+    if paper_of(done.answers):
         console.print(PAPER_NOTE)
 
 
@@ -126,7 +126,7 @@ def _as_json(done: Evaluated, figures: Sequence[Figure]) -> dict[str, object]:
         "n_patients": len(set(answers.patients)),
         "operating_point": done.run.operating_point,
         "ece_bins": BINS,
-        "figures": [asdict(figure) | {"paper": PAPER.get(figure.metric)} for figure in figures],
+        "figures": [asdict(figure) | {"paper": paper_of(answers).get(figure.metric)} for figure in figures],
         "unreadable": list(done.run.unreadable),
-        "notes": [FIGURES_NOTE, PAPER_NOTE],
+        "notes": [FIGURES_NOTE, *([PAPER_NOTE] if paper_of(answers) else [])],
     }

@@ -45,6 +45,11 @@ KERMANY = External(
 """what is evaluated on unless something else is named"""
 
 
+def paper_of(answers: Answers) -> dict[str, float]:
+    """What the paper claims on films like these, by metric; nothing where it speaks of others."""
+    return PAPER if answers.films == KERMANY.name else {}
+
+
 def find_model(model: str, zoo: Path | None) -> Path:
     """The folder of a model: a folder that holds a card, else a name in the zoo. Raises ModelMismatch."""
     folder = Path(model)
@@ -137,6 +142,7 @@ def grid(run: Run, answers: Answers, figures: Sequence[Figure]) -> Grid:
         table.add_column(column)
     for figure in figures:
         interval = f"[{figure.ci_low:.3f}, {figure.ci_high:.3f}]"
-        paper = f"{PAPER[figure.metric]:.3f}" if figure.metric in PAPER else ""
+        claimed = paper_of(answers).get(figure.metric)
+        paper = "" if claimed is None else f"{claimed:.3f}"
         table.add_row(figure.metric.replace("_", " "), f"{figure.value:.3f}", interval.replace("[", r"\["), paper)
     return table

@@ -11,7 +11,10 @@ from tests.house.rooms import ROOT
 
 RUNS = sorted(path.parent for place in (ZOO_DIR, ROOT / "models" / "runs") for path in place.glob(f"*/{RUN_FILE}"))
 MODELS = [folder for folder in RUNS if folder.parent == ZOO_DIR]
-KERMANY_SPLITS = {"val": (526, 390, 265), "test": (525, 389, 262)}
+SPLITS = {
+    "Kermany chest films, 224 x 224": {"val": (526, 390, 265), "test": (525, 389, 262)},
+    "NIH ChestX-ray14, 500 adult films": {"val": (50, 25, 33), "test": (50, 25, 33)},
+}
 """films, positives and patient groups of the 224 x 224 copies"""
 
 
@@ -61,7 +64,7 @@ def test_a_run_that_is_kept_has_answered_every_film_of_its_splits_and_holds_no_f
     for answers in answers_of(predictions):
         if answers.films == run.films:
             counts = (len(answers.labels), int(answers.labels.sum()), len(set(answers.patients)))
-            assert counts == KERMANY_SPLITS[answers.split]
+            assert counts == SPLITS[run.films][answers.split]
     names = {path.name for path in folder.iterdir()}
     assert {RUN_FILE, PREDICTIONS_FILE, "roc.png", "calibration.png", "confusion.png"} <= names
     assert not names & {"worst"} or (ROOT / ".gitignore").read_text(encoding="utf-8").count("\nworst/\n") == 1
