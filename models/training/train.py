@@ -23,7 +23,7 @@ from models.training.report import measured_of, predict, sets_to_measure, versio
 from models.training.sources.listed import DicomFiles
 from models.training.start import STARTS, begin
 from models.training.trained import calibrated
-from models.training.write import write_model
+from models.training.write import refuse_existing, write_model
 
 Tell = Callable[[str], None]
 
@@ -51,7 +51,7 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
         return train_lungs(recipe_path, data_dir, out_dir, now=now, device=device, threads=threads, tell=tell)
     recipe = read_recipe(recipe_path)
     folder, checkpoint = out_dir / recipe.name, out_dir / f"{recipe.name}.checkpoint.safetensors"
-    _refuse_existing(folder)
+    refuse_existing(folder)
     if checkpoint.exists() and not resume:
         raise TrainingError(f"{checkpoint} is of a training that was stopped; wanted --resume, or that file removed")
     films = read_films(data_dir, recipe.data, dicom=dicom, keep=STARTS[recipe.start].input)
@@ -79,11 +79,6 @@ def train(  # noqa: PLR0913  # the options of its command, one for one
     checkpoint.unlink()
     tell(f"written: {folder}")
     return folder
-
-
-def _refuse_existing(folder: Path) -> None:
-    if folder.exists():
-        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
 
 
 def _check(films: DataSet, recipe: Recipe, tell: Tell) -> None:

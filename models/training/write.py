@@ -7,6 +7,7 @@ from pathlib import Path
 import tomli_w
 from safetensors.torch import save
 
+from cxrnode.errors import TrainingError
 from models.card import Data, Explanation, Measured, ModelCard, StartWeights, Weights, load_card
 from models.networks import NETWORKS
 from models.strict import Table
@@ -28,6 +29,12 @@ def write_model(
     """Write `folder`, which must not be there, and read it back."""
     weights = save({name: value.cpu().contiguous() for name, value in trained.network.state_dict().items()})
     card = _card(trained, recipe, start, films, measured, hashlib.sha256(weights).hexdigest())
+    write_whole(folder, weights, card, recipe)
+    return load_card(folder)
+
+
+def write_whole(folder: Path, weights: bytes, card: Table, recipe: Table) -> None:
+    """Write `folder`, which must not be there, with its three files or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
         whole = Path(scratch) / folder.name
@@ -36,7 +43,12 @@ def write_model(
         (whole / "card.toml").write_text(toml_of(card), encoding="utf-8")
         (whole / "recipe.toml").write_text(toml_of(recipe), encoding="utf-8")
         whole.rename(folder)
-    return load_card(folder)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raises TrainingError when `folder` is there."""
+    if folder.exists():
+        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
 
 
 def toml_of(table: Table) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
@@ -26,7 +25,7 @@ from models.training.gate.recipe import GateRecipe, Made, read_gate_recipe
 from models.training.loop import be_repeatable
 from models.training.sources.listed import DicomFiles
 from models.training.start import LITE0, STARTS, begin
-from models.training.write import WEIGHTS_FILE, toml_of
+from models.training.write import WEIGHTS_FILE, refuse_existing, write_whole
 
 LIBRARIES = ("torch", "timm", "numpy", "pillow", "safetensors")
 EACH = 100
@@ -51,8 +50,7 @@ def train_gate(
     """
     recipe = read_gate_recipe(recipe_path)
     folder = out_dir / recipe.name
-    if folder.exists():
-        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
+    refuse_existing(folder)
     films = read_gate_films(data_dir, recipe)
     if recipe.digest not in {"", films.digest}:
         raise TrainingError(f"the recipe's films have digest {films.digest}, wanted {recipe.digest}")
@@ -67,7 +65,9 @@ def train_gate(
     for figure in measure_all(Gate(card, network), recipe, films, data_dir, now, dicom):
         tell(_line(figure))
         figures.append(figure)
-    _write(folder, weights, card.model_copy(update={"measured": tuple(figures)}), _completed(recipe, films, now))
+    whole = card.model_copy(update={"measured": tuple(figures)})
+    write_whole(folder, weights, whole, _completed(recipe, films, now))
+    load(folder)
     tell(f"written: {folder}")
     return folder
 
@@ -167,18 +167,6 @@ def _completed(recipe: GateRecipe, films: GateFilms, now: datetime) -> GateRecip
         versions={"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
     )
     return recipe.model_copy(update={"digest": films.digest, "made": made_so})
-
-
-def _write(folder: Path, weights: bytes, card: GateCard, recipe: GateRecipe) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
-        whole = Path(scratch) / folder.name
-        whole.mkdir()
-        (whole / WEIGHTS_FILE).write_bytes(weights)
-        (whole / "card.toml").write_text(toml_of(card), encoding="utf-8")
-        (whole / "recipe.toml").write_text(toml_of(recipe), encoding="utf-8")
-        whole.rename(folder)
-    load(folder)
 
 
 def _line(figure: Measured) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from models.training.lungs.loop import Epoch, fit
 from models.training.lungs.measure import measure
 from models.training.lungs.pairs import Pairs, read_pairs
 from models.training.lungs.recipe import LungRecipe, Made, read_lung_recipe
-from models.training.write import WEIGHTS_FILE, toml_of
+from models.training.write import WEIGHTS_FILE, refuse_existing, write_whole
 from models.unet import UNet
 
 LIBRARIES = ("torch", "numpy", "pillow", "safetensors")
@@ -43,8 +42,7 @@ def train_lungs(
     """Train, measure and write `out_dir`/<name>, which must not be there; returns it. Raises TrainingError."""
     recipe = read_lung_recipe(recipe_path)
     folder = out_dir / recipe.name
-    if folder.exists():
-        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
+    refuse_existing(folder)
     pairs = read_outlined(recipe, data_dir, tell)
     if threads:
         torch.set_num_threads(threads)
@@ -87,14 +85,7 @@ def write_lungs(
     card = _card(recipe, pairs, hashlib.sha256(weights).hexdigest(), measured)
     for figure in measured:
         tell(f"{figure.data}: {figure.metric} {figure.value:.4f} [{figure.ci_low:.4f}, {figure.ci_high:.4f}]")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as scratch:
-        whole = Path(scratch) / folder.name
-        whole.mkdir()
-        (whole / WEIGHTS_FILE).write_bytes(weights)
-        (whole / "card.toml").write_text(toml_of(card), encoding="utf-8")
-        (whole / "recipe.toml").write_text(toml_of(recipe), encoding="utf-8")
-        whole.rename(folder)
+    write_whole(folder, weights, card, recipe)
     load(folder, "cpu")
     tell(f"written: {folder}")
     return folder
