@@ -233,6 +233,15 @@ def find(name: str, zoo_dir: Path | None = None) -> Path:
     return zoo / name
 
 
+def find_own_first(name: str, zoo_dir: Path | None) -> Path:
+    """The folder called `name` in the hospital's zoo, else in the one that comes with the program.
+
+    Raises ModelMismatch.
+    """
+    own = zoo_dir is not None and (zoo_dir / name / "card.toml").is_file()
+    return find(name, zoo_dir if own else ZOO_DIR)
+
+
 def load_card(folder: Path) -> ModelCard:
     """The card of a model that reads; raises ModelMismatch."""
     return kept_card(folder, ModelCard)

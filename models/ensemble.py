@@ -16,7 +16,7 @@ from cxrnode.finding import Algorithm, Finding, Heatmap
 from models.card import ModelCard
 from models.ensemblecard import Cast, card_of
 from models.lungs import Lungs
-from models.reader import Reader, load
+from models.reader import Reader, reader_of
 from models.site import Site
 
 NEVER_QUITE = 1e-12
@@ -62,8 +62,9 @@ def load_model(
     """Load the model in `folder`, or the ensemble with its members. Raises ModelMismatch."""
     found = card_of(folder)
     if isinstance(found, ModelCard):
-        return load(folder, device, threads, lungs=lungs)
-    return Ensemble(found, [load(one, device, threads) for one in found.folders], lungs)
+        return reader_of(found, folder, device, threads, lungs=lungs)
+    held = zip(found.members, found.folders, strict=True)
+    return Ensemble(found, [reader_of(card, one, device, threads) for card, one in held], lungs)
 
 
 def combine(findings: Sequence[Finding]) -> Finding:
@@ -74,9 +75,15 @@ def combine(findings: Sequence[Finding]) -> Finding:
     if len(findings) < 2:
         (only,) = findings
         return only
-    mean = sum(finding.probability for finding in findings) / len(findings)
+    logit, mean = mean_of([finding.probability for finding in findings])
+    return Finding(logit, mean, mean_map([finding.heatmap for finding in findings]))
+
+
+def mean_of(probabilities: Sequence[float]) -> tuple[float, float]:
+    """The logit of the members' mean probability, kept finite, and that mean."""
+    mean = sum(probabilities) / len(probabilities)
     inside = min(max(mean, NEVER_QUITE), 1 - NEVER_QUITE)
-    return Finding(math.log(inside / (1 - inside)), mean, mean_map([finding.heatmap for finding in findings]))
+    return math.log(inside / (1 - inside)), mean
 
 
 def mean_map(heatmaps: Sequence[Heatmap]) -> Heatmap:

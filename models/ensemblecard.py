@@ -11,7 +11,7 @@ from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm
 from cxrnode.uids import digest_of
 from models.algorithm import known_by, shifted
-from models.card import ZOO_DIR, Measured, ModelCard, Name, OperatingPoint, Sentence, Sha256, find, load_card
+from models.card import Measured, ModelCard, Name, OperatingPoint, Sentence, Sha256, find_own_first, load_card
 from models.strict import Table, as_table, load_toml
 
 
@@ -86,7 +86,7 @@ def card_of(folder: Path) -> ModelCard | Cast:
 
 def _cast(card: EnsembleCard, folder: Path) -> Cast:
     """Members lie beside the ensemble, or among the models that come with the program."""
-    folders = tuple(_folder(member.name, folder.parent) for member in card.members)
+    folders = tuple(find_own_first(member.name, folder.parent) for member in card.members)
     cards = tuple(load_card(one) for one in folders)
     for member, found in zip(card.members, cards, strict=True):
         if found.digest != member.digest:
@@ -110,8 +110,3 @@ def _refuse_stranger(first: ModelCard, other: ModelCard) -> None:
     ):
         if one != another:
             raise ModelMismatch(f"{first.name} and {other.name} differ in {part}: {one} and {another}; wanted the same")
-
-
-def _folder(name: str, beside: Path) -> Path:
-    own = beside / name
-    return own if (own / "card.toml").is_file() else find(name, ZOO_DIR)

@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from cxrnode.errors import ModelMismatch
+from models.fill import fill
 from models.gatecard import GateCard, Limits, load_gate_card
 from models.gatenet import KINDS, SIDE, GateNetwork
 from models.legible import nothing_there
@@ -108,9 +106,5 @@ def load(folder: Path) -> Gate:
     """Load the gate in `folder`. Raises ModelMismatch."""
     card = load_gate_card(folder)
     network = GateNetwork(card.groups)
-    path = folder / card.weights.file
-    try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
+    fill(network, folder, card)
     return Gate(card, network.eval())

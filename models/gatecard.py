@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from cxrnode.uids import digest_of
-from models.card import ZOO_DIR, Card, Count, Fraction, Positive, Sentence, Sha256, Source, find, kept_card
+from models.card import Card, Count, Fraction, Positive, Sentence, Sha256, Source, find_own_first, kept_card
 from models.strict import Table
 
 GATE = "gate-frontal-chest"
@@ -62,8 +62,7 @@ def find_gate(mode: Mode, zoo_dir: Path | None = None) -> Path | None:
     """
     if mode == "off":
         return None
-    own = zoo_dir is not None and (zoo_dir / GATE / "card.toml").is_file()
-    return find(GATE, zoo_dir if own else ZOO_DIR)
+    return find_own_first(GATE, zoo_dir)
 
 
 def check_gate(mode: Mode, zoo_dir: Path | None = None) -> str:

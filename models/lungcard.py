@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cxrnode.uids import digest_of
-from models.card import ZOO_DIR, Card, Count, Data, Fraction, Input, Population, Positive, Sentence, find, kept_card
+from models.card import Card, Count, Data, Fraction, Input, Population, Positive, Sentence, find_own_first, kept_card
 from models.strict import Table
 
 
@@ -63,8 +63,7 @@ def find_lungs(name: str, zoo_dir: Path | None = None) -> Path | None:
     """
     if not name:
         return None
-    own = zoo_dir is not None and (zoo_dir / name / "card.toml").is_file()
-    return find(name, zoo_dir if own else ZOO_DIR)
+    return find_own_first(name, zoo_dir)
 
 
 def check_lungs(name: str, zoo_dir: Path | None = None) -> str:

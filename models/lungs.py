@@ -7,15 +7,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding, Heatmap
 from models.card import Input
 from models.devices import choose
+from models.fill import fill
 from models.lungcard import Localised, Mask, load_lung_card
 from models.preprocess import to_tensor
 from models.unet import UNet
@@ -110,11 +108,7 @@ def load(folder: Path, device: str = "auto") -> Lungs:
     """Load the segmenter in `folder`; raises ModelMismatch."""
     card = load_lung_card(folder)
     network: nn.Module = UNet(card.width)
-    path = folder / card.weights.file
-    try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelMismatch(f"{path} does not fit a U-Net of width {card.width}: {error}") from error
+    fill(network, folder, card, f"a U-Net of width {card.width}")
     place = choose(device)
     network = network.to(place).to(memory_format=torch.channels_last).eval()
     return Lungs(card, network, place, card.digest)

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm, Finding
 from models.calibrate import probability
 from models.card import ModelCard, load_card
 from models.devices import choose
 from models.explain import Explainer
+from models.fill import fill
 from models.lungs import Lungs
 from models.networks import build
 from models.preprocess import to_tensor
@@ -98,20 +96,25 @@ def load(
     `threads` 0 leaves their number to torch, and with it about 1e-6 of the probability. With `lungs` each positive
     finding says how much of its map lies in them.
     """
+    return reader_of(load_card(folder), folder, device, threads, lungs=lungs).at(prevalence)
+
+
+def reader_of(
+    card: ModelCard, folder: Path, device: str = "auto", threads: int = 1, *, lungs: Lungs | None = None
+) -> Reader:
+    """The reader of a card that has been held to the weights in `folder`. Raises ModelMismatch."""
     if threads:
         torch.set_num_threads(threads)
-    card = load_card(folder)
-    network, place = network_of(folder, device)
-    explainer = Explainer(network, card.explanation.layer, card.explanation.map_method)
-    return Reader(card, explainer, place, lungs).at(prevalence)
+    network, place = _filled(card, folder, device)
+    return Reader(card, Explainer(network, card.explanation.layer, card.explanation.map_method), place, lungs)
 
 
 def network_of(folder: Path, device: str = "auto") -> tuple[nn.Module, torch.device]:
     """The network of the model in `folder`, ready to answer, and where it is. Raises ModelMismatch."""
-    card = load_card(folder)
-    place, network, path = choose(device), build(card.architecture), folder / card.weights.file
-    try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelMismatch(f"{path} does not fit the architecture {card.architecture}: {error}") from error
+    return _filled(load_card(folder), folder, device)
+
+
+def _filled(card: ModelCard, folder: Path, device: str) -> tuple[nn.Module, torch.device]:
+    place, network = choose(device), build(card.architecture)
+    fill(network, folder, card)
     return network.to(place).eval(), place

@@ -1,20 +1,18 @@
 """`cxrnode ensemble`: an ensemble's card from its members' run folders, whose predictions hold all that is wanted."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import tomli_w
-
 from cxrnode.errors import TrainingError
 from models.card import OperatingPoint, load_card
+from models.ensemble import mean_of
 from models.ensemblecard import EnsembleCard, Member, hold_together
-from models.evaluation.evaluate import as_rows
 from models.evaluation.measure import youden_point
 from models.evaluation.plots import draw_run
-from models.evaluation.run import Prediction, Run, answers_of, as_written, read_run, write_run
+from models.evaluation.run import Prediction, Run, answers_of, as_written, measured_of, read_run, write_run
+from models.training.write import refuse_existing, toml_of
 
 RULE = "largest Youden index (sensitivity + specificity - 1) of the mean on the validation split"
 
@@ -26,8 +24,7 @@ def make_ensemble(name: str, members: Sequence[Path], out_dir: Path, now: dateti
     Raises TrainingError, and ModelMismatch for members that answer different questions.
     """
     folder = out_dir / name
-    if folder.exists():
-        raise TrainingError(f"{folder} is there already; wanted a name that is free, for no model is overwritten")
+    refuse_existing(folder)
     cards = [load_card(member) for member in members]
     hold_together(cards)
     runs = [read_run(member) for member in members]
@@ -48,12 +45,6 @@ def make_ensemble(name: str, members: Sequence[Path], out_dir: Path, now: dateti
         operating_point=point,
     )
     command = f"cxrnode ensemble {name} {' '.join(card.name for card in cards)}"
-    rows = [
-        row
-        for answers in sets.values()
-        if answers.split != "val"
-        for row in as_rows(answers, answers.figures(point), command, now)
-    ]
     card = EnsembleCard(
         name=name,
         version="1",
@@ -61,10 +52,10 @@ def make_ensemble(name: str, members: Sequence[Path], out_dir: Path, now: dateti
         not_for=tuple(dict.fromkeys(line for one in cards for line in one.not_for)),
         members=tuple(Member(name=one.name, digest=one.digest) for one in cards),
         operating_point=OperatingPoint(probability=point, rule=RULE),
-        measured=tuple(rows),
+        measured=measured_of(predictions, point, command, now),
     )
     write_run(folder, run, predictions)
-    (folder / "card.toml").write_text(tomli_w.dumps(card.model_dump(mode="json")), encoding="utf-8")
+    (folder / "card.toml").write_text(toml_of(card), encoding="utf-8")
     draw_run(folder, run, test)
     return folder
 
@@ -79,6 +70,5 @@ def _means(members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
 
 
 def _mean(predictions: Sequence[Prediction]) -> Prediction:
-    probability = sum(one.probability for one in predictions) / len(predictions)
-    inside = min(max(probability, 1e-12), 1 - 1e-12)
-    return as_written(replace(predictions[0], probability=probability, logit=math.log(inside / (1 - inside))))
+    logit, probability = mean_of([one.probability for one in predictions])
+    return as_written(replace(predictions[0], probability=probability, logit=logit))

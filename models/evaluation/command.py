@@ -14,7 +14,6 @@ from models.evaluation.evaluate import (
     KERMANY,
     PAPER_NOTE,
     Evaluated,
-    as_rows,
     evaluate,
     find_model,
     grid,
@@ -24,7 +23,7 @@ from models.evaluation.evaluate import (
 )
 from models.evaluation.measure import BINS, Figure
 from models.evaluation.record import record
-from models.evaluation.run import RUN_FILE
+from models.evaluation.run import RUN_FILE, as_rows
 from models.evaluation.table import results_table, written
 from models.strict import read_table
 from models.training.recipe import External

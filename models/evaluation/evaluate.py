@@ -1,7 +1,7 @@
 """`cxrnode evaluate`: a model on films that it has not seen, read as in service, beside what a paper claims."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from rich.progress import track
 from rich.table import Table as Grid
 
 from cxrnode.errors import TrainingError
-from models.card import Measured, find
+from models.card import find
 from models.ensemble import Ensemble, load_model
 from models.evaluation.measure import BINS, FEW_FALSE_ALARMS, Figure
 from models.evaluation.plots import draw_run
@@ -123,13 +123,6 @@ def keep(folder: Path, done: Evaluated) -> None:
     write_run(folder, done.run, done.predictions)
     draw_run(folder, done.run, done.answers)
     draw_worst(folder, done.reader.read, done.answers, done.films)
-
-
-def as_rows(answers: Answers, figures: Sequence[Figure], command: str, now: datetime) -> list[Measured]:
-    """The figures as a card holds them."""
-    counts = {"n": len(answers.labels), "n_patients": len(set(answers.patients))}
-    where = {"data": answers.films, "split": answers.split, "command": command, "date": now.date()}
-    return [Measured.model_validate(asdict(figure) | counts | where) for figure in figures]
 
 
 def grid(run: Run, answers: Answers, figures: Sequence[Figure]) -> Grid:

@@ -7,7 +7,8 @@ them alone, so that a table can be checked by whoever has neither films nor weig
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from cxrnode.errors import TrainingError
 from cxrnode.faults import faults_in
-from models.card import Fraction, Sentence
+from models.card import Fraction, Measured, Sentence
 from models.evaluation.measure import Figure, measure
 from models.strict import Table
 
@@ -134,6 +135,25 @@ def answers_of(predictions: Sequence[Prediction]) -> list[Answers]:
         )
         for (films, split), some in sets.items()
     ]
+
+
+def as_rows(answers: Answers, figures: Sequence[Figure], command: str, now: datetime) -> list[Measured]:
+    """The figures as a card holds them."""
+    counts = {"n": len(answers.labels), "n_patients": len(set(answers.patients))}
+    where = {"data": answers.films, "split": answers.split, "command": command, "date": now.date()}
+    return [Measured.model_validate(asdict(figure) | counts | where) for figure in figures]
+
+
+def measured_of(
+    predictions: Sequence[Prediction], operating_point: float, command: str, now: datetime
+) -> tuple[Measured, ...]:
+    """A card's figures, of every set but those of the validation split."""
+    return tuple(
+        row
+        for answers in answers_of(predictions)
+        if answers.split != "val"
+        for row in as_rows(answers, answers.figures(operating_point), command, now)
+    )
 
 
 def as_written(prediction: Prediction) -> Prediction:

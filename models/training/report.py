@@ -2,11 +2,10 @@
 
 import platform
 from collections.abc import Sequence
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from models.card import Measured, ModelCard, load_card
+from models.card import ModelCard, load_card
 from models.ensemblecard import Cast
 from models.evaluation.cost import cost_of
 from models.evaluation.plots import draw_run
@@ -43,29 +42,6 @@ def predict(trained: Trained, sets: Sequence[Set]) -> list[Prediction]:
         for name, split, films in sets
         for film, logit, probability in zip(films, *trained.answers(films), strict=True)
     ]
-
-
-def measured_of(
-    predictions: Sequence[Prediction], operating_point: float, command: str, now: datetime
-) -> tuple[Measured, ...]:
-    """A card's figures, of every set but those of the validation split."""
-    return tuple(
-        Measured(
-            metric=figure.metric,
-            value=figure.value,
-            ci_low=figure.ci_low,
-            ci_high=figure.ci_high,
-            n=len(answers.labels),
-            n_patients=len(set(answers.patients)),
-            data=answers.films,
-            split=answers.split,
-            command=command,
-            date=now.date(),
-        )
-        for answers in answers_of(predictions)
-        if answers.split != "val"
-        for figure in answers.figures(operating_point)
-    )
 
 
 def write_report(

@@ -10,6 +10,7 @@ from cxrnode.errors import TrainingError
 from cxrnode.uids import digest_of
 from models.devices import choose
 from models.evaluation.cost import machine
+from models.evaluation.run import measured_of
 from models.training.checkpoint import Checkpoint, Epoch
 from models.training.dataset import DataSet, read_films
 from models.training.gate.recipe import is_of_gate
@@ -19,7 +20,7 @@ from models.training.lungs.recipe import is_of_lungs
 from models.training.lungs.train import train_lungs
 from models.training.norms import settle_norms
 from models.training.recipe import Made, Recipe, read_recipe
-from models.training.report import measured_of, predict, sets_to_measure, versions, write_report
+from models.training.report import predict, sets_to_measure, versions, write_report
 from models.training.sources.listed import DicomFiles
 from models.training.start import STARTS, begin
 from models.training.trained import calibrated

@@ -16,13 +16,12 @@ from torch import nn
 from cxrnode.errors import TrainingError
 from models.card import load_card
 from models.evaluation import measure
-from models.evaluation.run import answers_of, read_run
+from models.evaluation.run import answers_of, measured_of, read_run
 from models.preprocess import normalise
 from models.reader import load, network_of
 from models.training.dataset import radiograph_of, read_films
 from models.training.loop import _learn, logits_of, loss_of
 from models.training.recipe import Loss, read_recipe
-from models.training.report import measured_of
 from models.training.start import STARTS, begin
 from models.training.train import train
 from tests.films import films_table, recipe_table, write_films, write_recipe
