@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Protocol
@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode import __version__
+from cxrnode.destination import families_wanted
 from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
+from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
 from cxrnode.header import UNPARSABLE
 from cxrnode.pixels import read_radiograph
+from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
-from cxrnode.results.overlay import build_overlay
-from cxrnode.results.report import build_report
+from cxrnode.results.make import Made, Told, make
 from cxrnode.results.words import localisation_sentence
 from cxrnode.settings import Settings
 from cxrnode.study import Instance, Study
@@ -43,9 +45,13 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class ResultObject:
-    """One object for the PACS: its bytes (PS3.10) are made once and kept."""
+    """One object for the PACS: its bytes (PS3.10) are made once and kept.
 
-    role: str
+    `outcomes` are those of the images that it is about: they decide who is sent it.
+    """
+
+    family: Family
+    outcomes: frozenset[Outcome]
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
@@ -85,7 +91,7 @@ def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: dat
         with clock.stage("decode"):
             prepared.append(prepare(study, model.algorithm, settings))
 
-    read_images(prepared, model, clocks)
+    read_images(prepared, model, clocks, draw_astray=settings.results.not_localised == "draw")
 
     analyses = []
     for study, images, clock in zip(studies, prepared, clocks, strict=True):
@@ -138,7 +144,9 @@ def open_image(instance: Instance) -> Image:
     return image
 
 
-def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Sequence["Clock"]) -> None:
+def read_images(
+    prepared: Sequence[Sequence[Image]], model: Model, clocks: Sequence["Clock"], *, draw_astray: bool = False
+) -> None:
     """Give every decoded image its reading; each is charged an even share of the one pass's time."""
     legible = [
         (image, image.radiograph, clock)
@@ -157,30 +165,34 @@ def read_images(prepared: Sequence[Sequence[Image]], model: Model, clocks: Seque
             image.end(Outcome.REFUSED, answer.reason)
             continue
         image.warnings += answer.warnings
-        outcome = model.algorithm.judge(answer.probability)
-        reason = localisation_sentence(answer) if outcome is Outcome.POSITIVE else ""
-        image.reading = Reading(image.instance.sop_instance_uid, outcome, reason, answer, image.warnings)
+        image.reading = reading_of(image, answer, model.algorithm, draw_astray=draw_astray)
+
+
+def reading_of(image: Image, finding: Finding, algorithm: Algorithm, *, draw_astray: bool) -> Reading:
+    """What a finding means for this image; a positive has regions, unless its map points outside the lungs."""
+    uid, outcome = image.instance.sop_instance_uid, algorithm.judge(finding.probability)
+    if outcome is not Outcome.POSITIVE or image.dataset is None or image.radiograph is None:
+        return Reading(uid, outcome, "", finding, image.warnings)
+    rows, columns = image.radiograph.shape
+    shown = finding.localised or draw_astray
+    found = regions(finding.heatmap, rows, columns, image.dataset) if shown else ()
+    return Reading(uid, outcome, localisation_sentence(finding), finding, image.warnings, found)
 
 
 def make_objects(
     study: Study, images: Sequence[Image], algorithm: Algorithm, settings: Settings, now: datetime
 ) -> tuple[ResultObject, ...]:
-    """One report of every image, one overlay an analysed image; nothing when none is a frontal chest radiograph."""
+    """What some destination wants of these images; nothing when none is a frontal chest radiograph."""
     told = [
-        (image, image.dataset, image.reading)
+        Told(image.dataset, image.reading, image.radiograph)
         for image in images
         if image.dataset is not None and image.reading is not None
     ]
-    if all(reading.outcome is Outcome.NOT_APPLICABLE for _, _, reading in told):
+    bearer = next((one.source for one in reversed(told) if one.reading.outcome is not Outcome.NOT_APPLICABLE), None)
+    if bearer is None:
         return ()
-    context = result_context(study, algorithm, settings, now)
-    report = build_report([source for _, source, _ in told], [reading for _, _, reading in told], context)
-    overlays = [
-        build_overlay(source, image.radiograph, reading, context)
-        for image, source, reading in told
-        if image.radiograph is not None and reading.finding is not None
-    ]
-    return (_object("report", report), *(_object("overlay", overlay) for overlay in overlays))
+    context = replace(result_context(study, algorithm, settings, now), bearer=bearer)
+    return tuple(_object(made) for made in make(told, families_wanted(settings.destinations), context))
 
 
 def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: datetime) -> ResultContext:
@@ -221,6 +233,7 @@ class Clock:
         self.ms[name] = (perf_counter() - started) * 1000
 
 
-def _object(role: str, dataset: Dataset) -> ResultObject:
+def _object(made: Made) -> ResultObject:
+    dataset = made.dataset
     uids = (str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID))
-    return ResultObject(role, *uids, content=encode(dataset))
+    return ResultObject(made.family, made.outcomes, *uids, content=encode(dataset))

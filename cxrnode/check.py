@@ -11,12 +11,13 @@ from rich.table import Table
 
 from cxrnode import broker
 from cxrnode.deliver import echo
+from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError
 from cxrnode.jobs import LIVE, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
 from cxrnode.routing import choices
-from cxrnode.settings import Destination, Settings
+from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
 

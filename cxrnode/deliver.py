@@ -13,8 +13,8 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
+from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
-from cxrnode.settings import Destination
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}

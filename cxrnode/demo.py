@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cxrnode import samples
 from cxrnode.deliver import Answer, Sent, echo, send
+from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused, PeerUnavailable
 from cxrnode.exhibit import Exhibit, exhibit, write_index
 from cxrnode.ledger import Ledger
@@ -22,7 +23,7 @@ from cxrnode.ledger.account import RoundLine, account, round_lines, study_key_of
 from cxrnode.log import start
 from cxrnode.offline import files_below, group
 from cxrnode.receive import Receiver
-from cxrnode.settings import Destination, Receiving, Settings, load
+from cxrnode.settings import Receiving, Settings, load
 from cxrnode.spool import Receipt, Spool
 from cxrnode.study import Study
 

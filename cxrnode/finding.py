@@ -1,5 +1,6 @@
-"""Finding, Heatmap, Reading, Outcome: what was seen, as numbers with a meaning."""
+"""Finding, Heatmap, Region, Reading, Outcome: what was seen, as numbers with a meaning."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,9 +40,29 @@ class MapMethod(StrEnum):
     ATTENTION_ROLLOUT = "attention rollout"
 
 
+@dataclass(frozen=True)
+class Span:
+    """The part of the image that a map covers: its edges as fractions of the image's rows and columns.
+
+    The default is the whole image; a map of a cropped input covers less.
+    """
+
+    top: float = 0.0
+    left: float = 0.0
+    bottom: float = 1.0
+    right: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.top < self.bottom <= 1.0 and 0.0 <= self.left < self.right <= 1.0):
+            raise ValueError(f"span is {self}, wanted edges within the image")
+
+
+WHOLE = Span()
+
+
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """Where a model looked: (h, w) float32 in [0, 1] that spans the image from edge to edge.
+    """Where a model looked: (h, w) float32 in [0, 1] that spans `span` of the image from edge to edge.
 
     The values are relative to the map's own maximum; `peak` is that maximum as the method gave it, before scaling:
     in the logit's unit for Grad-CAM, a share of the attention for attention rollout, which is not of one class.
@@ -51,6 +72,7 @@ class Heatmap:
     values: NDArray[np.float32]
     peak: float
     method: MapMethod
+    span: Span = WHOLE
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype != np.float32:
@@ -59,9 +81,52 @@ class Heatmap:
             raise ValueError("heatmap values lie outside [0, 1]")
 
     def resized(self, rows: int, columns: int) -> NDArray[np.float32]:
-        """The same map on another grid, (rows, columns) float32 in [0, 1], bilinear."""
-        image = Image.fromarray(self.values).resize((columns, rows), Image.Resampling.BILINEAR)
-        return np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0)
+        """The map on a grid that spans the whole image, (rows, columns) float32 in [0, 1], bilinear; 0 off the map."""
+        top, bottom = math.ceil(self.span.top * rows), math.floor(self.span.bottom * rows)
+        left, right = math.ceil(self.span.left * columns), math.floor(self.span.right * columns)
+        y, x = self._places(np.array([top, bottom]) / rows, np.array([left, right]) / columns)
+        image = Image.fromarray(self.values).resize(
+            (right - left, bottom - top), Image.Resampling.BILINEAR, box=(x[0], y[0], x[1], y[1])
+        )
+        spread = np.zeros((rows, columns), dtype=np.float32)
+        spread[top:bottom, left:right] = np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0)
+        return spread
+
+    def _places(
+        self, y: NDArray[np.float64], x: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fractions of the image's rows and columns -> places on the map's grid, 0 at its first pixel's outer edge."""
+        rows, columns = self.values.shape
+        down = (y - self.span.top) / (self.span.bottom - self.span.top) * rows
+        across = (x - self.span.left) / (self.span.right - self.span.left) * columns
+        return down.clip(0, rows), across.clip(0, columns)
+
+
+class Side(StrEnum):
+    """Which of the patient's lungs."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One connected part of an image where its map is strong.
+
+    `outline` is (n, 2) float64 of column and row in the source's pixels, (0, 0) the outer corner of the first pixel
+    (PS3.3 C.18.6.1.1); it is closed: its last point is its first. `peak` is the map's maximum inside, raw as
+    `Heatmap.peak` is. `side` None: the patient's orientation does not tell, or the region lies on both.
+    """
+
+    outline: NDArray[np.float64]
+    peak: float
+    side: Side | None = None
+
+    def __post_init__(self) -> None:
+        if self.outline.ndim != 2 or self.outline.shape[1] != 2 or len(self.outline) < 4:
+            raise ValueError(f"outline is {self.outline.shape}, wanted (4 or more, 2)")
+        if not np.array_equal(self.outline[0], self.outline[-1]):
+            raise ValueError("outline is open, wanted its last point to be its first")
 
 
 @dataclass(frozen=True)
@@ -127,7 +192,8 @@ class Algorithm:
 class Reading:
     """One image's outcome: a finding when it was analysed, else the sentence that says why not.
 
-    The reason of a positive is empty, or says that its map is not localised.
+    The reason of a positive is empty, or says that its map is not localised. `regions` are those that results show,
+    the strongest first: none of a negative, nor of a map that is not to be shown.
     """
 
     sop_instance_uid: str
@@ -135,6 +201,7 @@ class Reading:
     reason: str = ""
     finding: Finding | None = None
     warnings: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
 
     def __post_init__(self) -> None:
         if self.outcome.analysed != (self.finding is not None):

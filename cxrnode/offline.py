@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cxrnode.analyse import Analysis, Model, analyse, leave_unread
 from cxrnode.errors import SettingsError
+from cxrnode.family import Family
 from cxrnode.finding import Outcome
 from cxrnode.header import UNPARSABLE
 from cxrnode.routing import decide
@@ -112,10 +113,10 @@ def write_objects(analysis: Analysis, out: Path) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     names = []
     for number, item in enumerate(analysis.objects):
-        path = out / (f"{item.role}.dcm" if item.role == "report" else f"{item.role}-{number}.dcm")
+        path = out / (f"{item.family}.dcm" if item.family is Family.REPORT else f"{item.family}-{number}.dcm")
         path.write_bytes(item.content)
         dataset = pydicom.dcmread(path)
-        if item.role == "report":
+        if item.family is Family.REPORT:
             path.with_suffix(".html").write_text(report_html(dataset), encoding="utf-8")
         else:
             path.with_suffix(".png").write_bytes(overlay_png(dataset))

@@ -14,9 +14,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentFault
 
+from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
-from cxrnode.part import AeTitle, Name, Part, Port, Positive, Prevalence
+from cxrnode.part import AeTitle, Part, Port, Positive, Prevalence
 from cxrnode.route import Route, route_faults
 from cxrnode.uids import digest_of
 
@@ -139,17 +140,6 @@ class Delivery(Part):
     first_retry_s: Positive = 5.0
     longest_retry_s: Positive = 600.0
     give_up_after_h: Positive = 72.0
-
-
-class Destination(Part):
-    """A PACS that results go to, and which outcomes it is sent."""
-
-    name: Name
-    ae_title: AeTitle
-    host: str
-    port: Port
-    timeout_s: Positive = 30.0
-    send: tuple[Literal["analysed", "refused", "failed", "not_applicable"], ...] = ("analysed", "refused")
 
 
 class FlowerSettings(Part):

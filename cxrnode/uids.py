@@ -15,6 +15,16 @@ class Role(StrEnum):
     OVERLAY = "overlay"
     OVERLAY_SERIES = "overlay series"
     TRACKING = "tracking"
+    PRESENTATION = "presentation"
+    PRESENTATION_SERIES = "presentation series"
+    SEGMENTATION = "segmentation"
+    SEGMENTATION_SERIES = "segmentation series"
+    MAP = "map"
+    MAP_SERIES = "map series"
+    KEY_OBJECTS = "key objects"
+    KEY_OBJECTS_SERIES = "key objects series"
+    REJECTION = "rejection"
+    REJECTION_SERIES = "rejection series"
 
 
 @dataclass(frozen=True)

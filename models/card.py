@@ -34,11 +34,12 @@ class Weights(Table):
 
 
 class Input(Table):
-    """What the network is fed: the radiograph squashed to (rows, columns), then (x * scale - mean) / std."""
+    """What the network is fed: the radiograph brought to (rows, columns), then (x * scale - mean) / std."""
 
     rows: Size
     columns: Size
-    resize: Literal["squash"]
+    resize: Literal["squash", "letterbox", "crop"]
+    """see models.fit"""
     scale: Positive
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]

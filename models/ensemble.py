@@ -99,4 +99,4 @@ def mean_map(heatmaps: Sequence[Heatmap]) -> Heatmap:
     mean: NDArray[np.float32] = np.mean([heatmap.resized(rows, columns) for heatmap in heatmaps], axis=0)
     highest = float(mean.max())
     values = (mean / highest if highest > 0 else mean).astype(np.float32)
-    return Heatmap(values.clip(0, 1), float(np.mean([heatmap.peak for heatmap in heatmaps])), *methods)
+    return Heatmap(values.clip(0, 1), float(np.mean([heatmap.peak for heatmap in heatmaps])), heatmaps[0].method)

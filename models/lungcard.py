@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cxrnode.uids import digest_of
 from models.card import Card, Count, Data, Fraction, Input, Population, Positive, Sentence, find_own_first, kept_card
@@ -42,6 +42,13 @@ class LungCard(Card):
     localised: Localised
     population: Population
     data: Data
+
+    @field_validator("input")
+    @classmethod
+    def _sees_the_whole_image(cls, wanted: Input) -> Input:
+        if wanted.resize != "squash":
+            raise ValueError(f"resize is {wanted.resize!r}; wanted 'squash', for the mask spans the image")
+        return wanted
 
     @property
     def digest(self) -> str:

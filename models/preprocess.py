@@ -7,25 +7,32 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.card import Input
+from models.fit import fit_of
 
 
 def to_tensor(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
     """(rows, cols) float32 in [0, 1] -> (3, wanted.rows, wanted.columns) float32, as the network wants it."""
-    return normalise(squash(radiograph, wanted)[None], wanted)[0]
+    return normalise(fitted(radiograph, wanted)[None], wanted)[0]
 
 
-def squash(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
-    """(rows, cols) float32 in [0, 1] -> (1, wanted.rows, wanted.columns): the whole image, its aspect given up.
+def fitted(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
+    """(rows, cols) float32 in [0, 1] -> (1, wanted.rows, wanted.columns), squashed, letterboxed or cropped as wanted.
 
-    Bilinear, low-pass filtered where it shrinks; an image of the wanted size passes unchanged.
+    Bilinear, low-pass filtered where it shrinks; an image of the wanted size passes unchanged. Beside a letterboxed
+    image lies air: 0.
     """
-    return squashed(radiograph, wanted.rows, wanted.columns)
+    if wanted.resize == "squash":
+        return squashed(radiograph, wanted.rows, wanted.columns)
+    fit = fit_of(_checked(radiograph), wanted)
+    part = radiograph[fit.seen.top : fit.seen.bottom, fit.seen.left : fit.seen.right]
+    canvas = torch.zeros((1, wanted.rows, wanted.columns))
+    canvas[:, fit.laid.top : fit.laid.bottom, fit.laid.left : fit.laid.right] = squashed(part, *fit.laid.size)
+    return canvas
 
 
 def squashed(radiograph: NDArray[np.float32], rows: int, columns: int) -> Tensor:
-    """`squash` to (1, rows, columns)."""
-    if radiograph.ndim != 2 or radiograph.dtype != np.float32:
-        raise ValueError(f"radiograph is {radiograph.dtype} {radiograph.shape}, wanted float32 of two dimensions")
+    """(rows, cols) -> (1, rows, columns): the whole image, its aspect given up."""
+    _checked(radiograph)
     image = torch.from_numpy(radiograph.copy())[None]  # (1, rows, cols); the caller's may be read-only
     if radiograph.shape == (rows, columns):
         return image
@@ -37,3 +44,10 @@ def normalise(images: Tensor, wanted: Input) -> Tensor:
     mean = images.new_tensor(wanted.mean)[:, None, None]
     std = images.new_tensor(wanted.std)[:, None, None]
     return (images * wanted.scale - mean) / std
+
+
+def _checked(radiograph: NDArray[np.float32]) -> tuple[int, int]:
+    if radiograph.ndim != 2 or radiograph.dtype != np.float32:
+        raise ValueError(f"radiograph is {radiograph.dtype} {radiograph.shape}, wanted float32 of two dimensions")
+    rows, columns = radiograph.shape
+    return rows, columns

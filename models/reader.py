@@ -17,6 +17,7 @@ from models.card import ModelCard, load_card
 from models.devices import choose
 from models.explain import Explainer
 from models.fill import fill
+from models.fit import fit_of
 from models.lungs import Lungs
 from models.networks import build
 from models.preprocess import to_tensor
@@ -77,9 +78,10 @@ class Reader:
         inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])
         logits, heatmaps = self._explainer.explain(inputs.to(self.device))
         meaning = self.card.calibration
+        fits = [fit_of(radiograph.shape, self.card.input) for radiograph in radiographs]
         return [
-            Finding(float(logit), probability(float(logit), meaning.temperature, meaning.bias), heatmap)
-            for logit, heatmap in zip(logits, heatmaps, strict=True)
+            Finding(float(logit), probability(float(logit), meaning.temperature, meaning.bias), fit.place(heatmap))
+            for logit, heatmap, fit in zip(logits, heatmaps, fits, strict=True)
         ]
 
 

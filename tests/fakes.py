@@ -11,8 +11,8 @@ from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from cxrnode.destination import Destination
 from cxrnode.finding import Algorithm, Finding, Heatmap
-from cxrnode.settings import Destination
 
 
 @dataclass

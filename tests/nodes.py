@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from pydicom import Dataset
 
 from cxrnode.deliver import echo, send
+from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import account, round_lines
 from cxrnode.samples import free_ports
-from cxrnode.settings import Destination, Settings, load
+from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
 from cxrnode.status import as_object
 
@@ -74,6 +76,10 @@ class RunningNode:
             time.sleep(0.3)
         return status
 
+    def wait_until_logged(self, words: str) -> None:
+        """Wait until the node has logged `words`."""
+        self.wait_until(lambda _: words in self.log.read_text())
+
     def wait_until_finished(self, rounds: int) -> dict[str, Any]:
         """Wait until this many rounds are finished."""
         return self.wait_until(lambda s: sum(line["state"] == "finished" for line in s["rounds"]) >= rounds)
@@ -107,7 +113,7 @@ def running_node(
 ) -> Iterator[RunningNode]:
     """Start a node with these destinations; ended by pid, and the test fails if anything is left running."""
     receiver_port, flower_port = free_ports(2)
-    tables: dict[str, dict[str, object]] = {
+    tables: dict[str, Any] = {
         "node": {"state_dir": str(folder / "state")},
         "receiving": {"port": receiver_port, "quiet_s": 1.0, "reserve_gb": 0.1},
         "flower": {"port": flower_port, "enabled": False},
@@ -116,7 +122,8 @@ def running_node(
     for name, table in settings.items():
         tables.setdefault(name, {}).update(table)
     config = folder / "node.toml"
-    config.write_text(_toml(tables, [destination.model_dump() for destination in destinations], routes))
+    listed = {"destinations": [one.model_dump(mode="json") for one in destinations], "routes": list(routes)}
+    config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
     log = folder / "node.log"
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
@@ -149,17 +156,3 @@ def _wait_for_echo(node: RunningNode) -> None:
             if time.monotonic() > give_up or node.process.poll() is not None:
                 raise AssertionError(node.log.read_text()[-6000:]) from None
             time.sleep(0.2)
-
-
-def _toml(
-    tables: dict[str, dict[str, object]],
-    destinations: Sequence[dict[str, object]],
-    routes: Sequence[dict[str, object]],
-) -> str:
-    lines = []
-    for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    for name, listed in (("destinations", destinations), ("routes", routes)):
-        for table in listed:
-            lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxrnode.destination import Destination
 from cxrnode.samples import free_ports
-from cxrnode.settings import Destination
 from tests.peers import program
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
+from cxrnode.destination import Destination
 from cxrnode.errors import StaleLease
-from cxrnode.finding import Outcome
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ObjectRow, ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.routing import Choice, Decision, decide
-from cxrnode.settings import Destination
 from cxrnode.study import Study
 from workers.desk import Desk
 
@@ -65,10 +64,15 @@ def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> No
             LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
 
 
-def wanted_by(destinations: Sequence[Destination], seen: set[Outcome]) -> list[str]:
-    """The destinations that want at least one of the outcomes seen in a study."""
-    kinds = {"analysed" if outcome.analysed else outcome.value for outcome in seen}
-    return [destination.name for destination in destinations if kinds & set(destination.send)]
+def sent_to(destinations: Sequence[Destination], objects: Sequence[ResultObject]) -> dict[str, list[str]]:
+    """The SOP Instance UIDs of the objects that each destination wants, the report first; nobody who wants none."""
+    wanted = {
+        destination.name: [
+            item.sop_instance_uid for item in objects if destination.send.wants(item.family, item.outcomes)
+        ]
+        for destination in destinations
+    }
+    return {name: uids for name, uids in wanted.items() if uids}
 
 
 def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> None:
@@ -80,13 +84,12 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
         )
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
     ]
-    seen = {reading.outcome for reading in analysis.readings}
-    wanted = wanted_by(desk.settings.destinations, seen) if rows else []
+    routed = [one for one in desk.settings.destinations if one.name in case.decision.destinations]
     result = RoundResult(
         outcome=analysis.outcome,
         readings=readings,
         objects=rows,
-        sent_to=[name for name in wanted if name in case.decision.destinations],
+        sent_to=sent_to(routed, analysis.objects),
         model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
         stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
         route=route,
@@ -100,10 +103,10 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
 def _keep(desk: Desk, lease: Lease, item: ResultObject) -> ObjectRow:
     """The file's name holds the fence: a late worker never overwrites the bytes of the one that won."""
     digest = hashlib.sha256(item.content).hexdigest()
-    name = f"{item.role}-{lease.fence}-{digest[:16]}"
+    name = f"{item.family}-{lease.fence}-{digest[:16]}"
     desk.spool.keep_result(lease.round_key, name, item.content)
     uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
-    return ObjectRow(*uids, role=item.role, file=name, sha256=digest)
+    return ObjectRow(*uids, role=item.family, file=name, sha256=digest)
 
 
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 from cxrnode.deliver import Answer, Sent, send
+from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, StaleLease
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import Parcel
 from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
-from cxrnode.settings import Destination
 from workers.desk import Desk
 
 LOG = logger("delivery")

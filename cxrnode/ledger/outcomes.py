@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from cxrnode.family import Family
 from cxrnode.finding import Outcome
 from cxrnode.ledger.arrivals import add_task
 from cxrnode.ledger.database import Ledger, move
@@ -28,8 +29,6 @@ from cxrnode.ledger.tables import (
 from cxrnode.ledger.work import Lease, require, settle
 from cxrnode.spool import Spool
 from cxrnode.study import Instance, Predecessor, Study
-
-REPORT = "report"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class ObjectRow:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """Everything that an analysis leaves behind; `sent_to` names the destinations that get the objects.
+    """Everything that an analysis leaves behind; `sent_to` has the SOP Instance UIDs that each destination gets.
 
     `route` is empty where none was given or none took the study; `prevalence` is what the probabilities hold for.
     """
@@ -64,7 +63,7 @@ class RoundResult:
     outcome: Outcome
     readings: Sequence[ReadingRow]
     objects: Sequence[ObjectRow]
-    sent_to: Sequence[str]
+    sent_to: Mapping[str, Sequence[str]]
     model: str
     stages_ms: Mapping[str, float]
     route: str = ""
@@ -113,11 +112,11 @@ def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
         row = db.execute(select(rounds.c.study_key, rounds.c.number).where(rounds.c.key == held.round_key)).one()
         covered = _covered(db, row.study_key, row.number)
         failed = [ReadingRow(key, Outcome.FAILED, reason, None) for key, *_ in covered]
-        _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), (), "", {}), now)
+        _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), {}, "", {}), now)
 
 
 def outstanding(ledger: Ledger, held: Lease) -> list[Parcel]:
-    """The objects of this round that this destination has not taken or refused yet."""
+    """The objects of this round that this destination has not taken or refused yet, the report first."""
     with ledger.reading() as db:
         rows = db.execute(
             select(objects)
@@ -127,8 +126,9 @@ def outstanding(ledger: Ledger, held: Lease) -> list[Parcel]:
                 deliveries.c.destination == held.destination,
                 deliveries.c.fate == Fate.DUE,
             )
-            .order_by(objects.c.role.desc(), objects.c.sop_instance_uid)
         ).all()
+    families = list(Family)
+    rows = sorted(rows, key=lambda row: (families.index(Family(row.role)), row.sop_instance_uid))
     return [Parcel(row.sop_instance_uid, row.sop_class_uid, row.round_key, row.file) for row in rows]
 
 
@@ -161,10 +161,9 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
         db.execute(insert(readings).values(round_key=round_key, **vars(reading)))
     for item in result.objects:
         db.execute(insert(objects).values(round_key=round_key, **vars(item)))
-    for destination in result.sent_to:
-        for item in result.objects:
-            due = {"sop_instance_uid": item.sop_instance_uid, "destination": destination, "fate": Fate.DUE}
-            db.execute(insert(deliveries).values(due))
+    for destination, uids in result.sent_to.items():
+        for uid in uids:
+            db.execute(insert(deliveries).values(sop_instance_uid=uid, destination=destination, fate=Fate.DUE))
         add_task(db, Work.DELIVER, round_key, lane, now, destination)
     told = {"outcome": result.outcome, "model": result.model, "stages_ms": json.dumps(dict(result.stages_ms))}
     move(db, round_key, State.ANALYSED, analysed_at=now, **told)
@@ -185,7 +184,7 @@ def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:
-    earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == REPORT)
+    earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == Family.REPORT)
     row = db.execute(
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)

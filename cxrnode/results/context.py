@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydicom import Dataset
+
 from cxrnode.finding import Algorithm
 from cxrnode.study import Predecessor
 from cxrnode.uids import RoundIdentity
@@ -23,6 +25,8 @@ class ResultContext:
     station_name: str
     overlay_longest_side: int
     predecessor: Predecessor | None = None
+    bearer: Dataset | None = None
+    """the instance whose patient and study every result carries; None: each result's own source"""
     draw_not_localised: bool = False
     """whether the heat of a map that points outside the lungs is drawn all the same"""
 

@@ -16,7 +16,11 @@ MANUFACTURER = "cxrnode"
 
 
 def new_result(source: Dataset, context: ResultContext, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    """A data set with everything that all results share: the source's patient and study, this node and this model."""
+    """A data set with everything that all results share: patient and study, this node and this model.
+
+    Patient and study are those of the context's bearer, or else the source's.
+    """
+    source = source if context.bearer is None else context.bearer
     result = Dataset()
     result.file_meta = FileMetaDataset()
     result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

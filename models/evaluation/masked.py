@@ -10,7 +10,7 @@ import numpy as np
 from cxrnode.errors import TrainingError
 from models.card import Input
 from models.evaluation.maps import Map, Mask
-from models.preprocess import squash
+from models.preprocess import fitted
 from models.training.kept import radiograph
 from models.training.recipe import Films
 from models.training.sources.manifest import list_manifest
@@ -77,7 +77,7 @@ def _masked(path: Path, masks: Sequence[Path], patient: str, wanted: Input) -> M
 
 
 def _squashed(path: Path, wanted: Input) -> Map:
-    image: Map = squash(radiograph(open_picture(path).pixels()), wanted)[0].numpy()
+    image: Map = fitted(radiograph(open_picture(path).pixels()), wanted)[0].numpy()
     return image
 
 

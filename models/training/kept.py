@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.card import Input
-from models.preprocess import squash
+from models.preprocess import fitted
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 """(rows, cols): grey codes of 8 bits, or a radiograph as `cxrnode.pixels` makes it, float32 in [0, 1]"""
@@ -39,10 +39,10 @@ class Kept:
         Of films that are not kept whole it is rounded to 1/65535, a 257th of a grey of 8 bits, the first time too.
         """
         if self._whole is not None:
-            return squash(radiograph(self._whole), wanted)
+            return fitted(radiograph(self._whole), wanted)
         size = (wanted.rows, wanted.columns, wanted.resize)
         if size not in self._small:
-            small = squash(radiograph(self.pixels if pixels is None else pixels), wanted)
+            small = fitted(radiograph(self.pixels if pixels is None else pixels), wanted)
             self._small[size] = (small.numpy() * 65535).round().astype(np.uint16)
         return torch.from_numpy(self._small[size].astype(np.float32) / np.float32(65535))
 

@@ -65,7 +65,7 @@ def test_a_ledger_that_was_away_learns_of_every_image_from_the_disk(tmp_path: Pa
     in_the_way.mkdir(parents=True)
     with FakePacs().listening() as pacs, running_node(tmp_path, pacs.destination()) as node:
         node.push(saved(make_cxr(), tmp_path / "film.dcm"))
-        assert "ledger away" in node.log.read_text()
+        node.wait_until_logged("ledger away")
         in_the_way.rmdir()
         status = node.wait_until_finished(1)
 

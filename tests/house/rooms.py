@@ -13,9 +13,10 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "tools": (
         *("spool", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
+        *("orientation", "regions"),
         *("results", "show", "exhibit", "samples"),
     ),
-    "values": ("study", "finding", "uids", "settings", "route", "part", "log"),
+    "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "log"),
     "floor": ("errors", "faults"),
 }
 

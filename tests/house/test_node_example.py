@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from cxrnode.destination import Destination
 from cxrnode.route import Route
-from cxrnode.settings import Destination, Sender, Settings, load
+from cxrnode.settings import Sender, Settings, load
 from tests.house.rooms import ROOT
 
 EXAMPLE = ROOT / "config" / "node.example.toml"

@@ -157,7 +157,7 @@ def analysed(film: Radiograph, gate: Gate, folder: Path, *, refuses: bool) -> An
 
 
 def told_of(analysis: Analysis, folder: Path) -> Any:
-    (report,) = (item for item in analysis.objects if item.role == "report")
+    (report,) = (item for item in analysis.objects if item.family == "report")
     (folder / "report.dcm").write_bytes(report.content)
     (told,) = image_results(pydicom.dcmread(folder / "report.dcm"))
     return told
@@ -170,7 +170,7 @@ def test_a_refusal_reaches_the_report_with_its_sentence(
     told = told_of(analysis, tmp_path)
     assert (told.outcome, told.probability) == (Outcome.REFUSED, None)
     assert told.comments[0].startswith("REFUSED: The pixels look like an upside-down chest film (gate ")
-    assert [item.role for item in analysis.objects] == ["report"]
+    assert [item.family for item in analysis.objects] == ["report"]
 
 
 def test_with_warn_the_film_is_read_and_the_report_says_what_is_wrong(
@@ -180,7 +180,7 @@ def test_with_warn_the_film_is_read_and_the_report_says_what_is_wrong(
     told = told_of(analysis, tmp_path)
     assert (told.outcome, told.probability) == (Outcome.POSITIVE, 0.9)
     assert any(comment.startswith("The pixels look like an upside-down chest film") for comment in told.comments)
-    assert [item.role for item in analysis.objects] == ["report", "overlay"]
+    assert [item.family for item in analysis.objects] == ["report", "overlay"]
 
 
 def test_only_what_passes_is_read_and_every_answer_keeps_its_place(gate: Gate, chests: Sequence[Radiograph]) -> None:

@@ -57,7 +57,8 @@ class Bench:
             )
             for number in range(objects)
         ]
-        result = RoundResult(Outcome.NEGATIVE, readings, rows, sent_to, "m 1", {"read": 1.0})
+        parcels = {name: [row.sop_instance_uid for row in rows] for name in sent_to}
+        result = RoundResult(Outcome.NEGATIVE, readings, rows, parcels, "m 1", {"read": 1.0})
         outcomes.finish_analysis(self.ledger, held, result, now)
 
     def places(self) -> dict[str, int]:

@@ -48,7 +48,7 @@ def analysis_of(folder: Path, outside_population: str, attributes: dict[str, Any
 
 def report_of(analysis: Analysis, folder: Path) -> Dataset:
     """The report, from its bytes."""
-    (report,) = (item for item in analysis.objects if item.role == "report")
+    (report,) = (item for item in analysis.objects if item.family == "report")
     path = folder / "report.dcm"
     path.write_bytes(report.content)
     return pydicom.dcmread(path)
@@ -62,7 +62,7 @@ def test_with_warn_the_image_is_read_and_report_and_overlay_say_how_it_lies_outs
     (told,) = image_results(report_of(analysis, tmp_path))
     assert (told.outcome, told.probability) == (Outcome.POSITIVE, 0.9)
     assert told.comments[1:] == sentences
-    assert [item.role for item in analysis.objects] == ["report", "overlay"]
+    assert [item.family for item in analysis.objects] == ["report", "overlay"]
     drawn = " ".join(line for line, _ in banner_for(analysis.readings[0], TODDLERS).lines)
     assert all(f"Warning: {sentence}" in drawn for sentence in sentences)
     assert drawn.count("Warning:") == len(sentences)
@@ -76,7 +76,7 @@ def test_with_refuse_no_probability_is_given_and_the_report_says_every_reason(tm
     (told,) = image_results(report_of(analysis, tmp_path))
     assert (told.outcome, told.probability) == (Outcome.REFUSED, None)
     assert told.comments == (f"REFUSED: {'. '.join(sentences)}",)
-    assert [item.role for item in analysis.objects] == ["report"]
+    assert [item.family for item in analysis.objects] == ["report"]
 
 
 def test_with_refuse_whoever_is_inside_is_read(tmp_path: Path) -> None:

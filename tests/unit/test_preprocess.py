@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import Input
-from models.preprocess import squash, to_tensor
+from models.preprocess import fitted, to_tensor
 
 LITE0 = Input(rows=224, columns=224, resize="squash", scale=255.0, mean=(127.0,) * 3, std=(128.0,) * 3)
 
@@ -25,20 +25,20 @@ def test_values_are_scaled_as_the_card_says() -> None:
 
 def test_an_image_of_the_wanted_size_passes_unchanged() -> None:
     radiograph = noise(224, 224)
-    assert np.array_equal(squash(radiograph, LITE0)[0].numpy(), radiograph)
+    assert np.array_equal(fitted(radiograph, LITE0)[0].numpy(), radiograph)
 
 
 def test_the_whole_image_is_squashed_from_edge_to_edge() -> None:
     radiograph = np.zeros((448, 1120), dtype=np.float32)
     radiograph[:, :280] = 1.0  # the left quarter
-    columns = squash(radiograph, LITE0)[0].numpy().mean(axis=0)
+    columns = fitted(radiograph, LITE0)[0].numpy().mean(axis=0)
     assert columns[:55] == pytest.approx(1.0, abs=1e-5)
     assert columns[57:] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_detail_too_fine_for_the_grid_becomes_its_mean() -> None:
     """Without a low-pass filter the noise of single pixels would stand at about half its strength, 0.14."""
-    small = squash(noise(1792, 1792), LITE0).numpy()
+    small = fitted(noise(1792, 1792), LITE0).numpy()
     assert small.mean() == pytest.approx(0.5, abs=0.01)
     assert small.std() < 0.05
 
@@ -55,4 +55,4 @@ def test_the_same_image_gives_the_same_tensor_whatever_its_memory() -> None:
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.zeros((4, 4, 3), dtype=np.float32)])
 def test_anything_but_a_grey_float32_image_is_refused(wrong: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="wanted float32 of two dimensions"):
-        squash(wrong, LITE0)
+        fitted(wrong, LITE0)

@@ -29,7 +29,7 @@ from models.evaluation.reframe import (
     trimmed,
 )
 from models.evaluation.shortcut import ANY, LIMIT, MANIFEST, Moved, Sample, at_true_aspect, chosen_of, moved, quantile
-from models.preprocess import squash
+from models.preprocess import fitted
 from models.reader import load
 from models.training.dataset import read_films
 from models.training.recipe import Films
@@ -111,7 +111,7 @@ def test_a_squashed_film_does_not_show_resampling_but_every_other_change() -> No
     film = body()
 
     def difference(changed: Radiograph) -> float:
-        return float((squash(changed, INPUT) - squash(film, INPUT)).abs().max())
+        return float((fitted(changed, INPUT) - fitted(film, INPUT)).abs().max())
 
     assert difference(resampled(film, 1.21)) < 0.005
     for change in CHANGES:
@@ -119,8 +119,8 @@ def test_a_squashed_film_does_not_show_resampling_but_every_other_change() -> No
             changed = change.make(body(200, round(200 * ASPECTS[label])), label)
             assert changed.dtype == np.float32
             assert 0 <= changed.min() <= changed.max() <= 1
-            plain = squash(body(200, round(200 * ASPECTS[label])), INPUT)
-            far = float((squash(changed, INPUT) - plain).abs().max())
+            plain = fitted(body(200, round(200 * ASPECTS[label])), INPUT)
+            far = float((fitted(changed, INPUT) - plain).abs().max())
             assert (far > 0.02) if change.seen else (far < 0.005), change.name
 
 

@@ -249,10 +249,10 @@ def test_a_hospital_trains_on_its_own_files(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_batch_of_dicom_films_is_what_service_would_squash(tmp_path: Path) -> None:
-    from models.preprocess import squash
+    from models.preprocess import fitted
 
     write_dicom(tmp_path, patients=4)
     wanted = Films.model_validate(dicom_table())
     films = read_films(tmp_path, wanted, dicom=DicomFiles(), keep=INPUT).films
-    exact = [squash(radiograph_of(film), INPUT).numpy() for film in films]
+    exact = [fitted(radiograph_of(film), INPUT).numpy() for film in films]
     assert np.abs(batch_of(films, INPUT).numpy() - np.stack(exact)).max() <= 0.5 / 65535 + 1e-7

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cxrnode.errors import TrainingError
 from models.card import Input
-from models.preprocess import squash
+from models.preprocess import fitted
 from models.training.dataset import batch_of, radiograph_of, read_films
 from models.training.kept import Kept, radiograph
 from models.training.recipe import Films
@@ -26,7 +26,7 @@ def test_small_films_are_kept_whole_and_give_exactly_what_service_sees() -> None
     pixels = GENERATOR.integers(0, 256, (320, 395), dtype=np.uint8)
     kept = Kept(pixels, forbidden)
     assert np.array_equal(kept.pixels, pixels)
-    assert np.array_equal(kept.squashed(INPUT), squash(pixels.astype(np.float32) / np.float32(255), INPUT))
+    assert np.array_equal(kept.squashed(INPUT), fitted(pixels.astype(np.float32) / np.float32(255), INPUT))
     assert kept.nbytes == pixels.nbytes
 
 
@@ -34,7 +34,7 @@ def test_small_films_are_kept_whole_and_give_exactly_what_service_sees() -> None
 def test_large_films_are_made_small_once_to_within_a_rounding(kind: type) -> None:
     pixels = (GENERATOR.random((1500, 1700)) * (255 if kind is np.uint8 else 1)).astype(kind)
     kept = Kept(pixels, forbidden)
-    exact = squash(radiograph(pixels), INPUT).numpy()
+    exact = fitted(radiograph(pixels), INPUT).numpy()
     first = kept.squashed(INPUT, pixels).numpy()
     assert np.abs(first - exact).max() <= 0.5 / 65535 + 1e-7
     assert np.array_equal(kept.squashed(INPUT).numpy(), first), "and is not decoded again"

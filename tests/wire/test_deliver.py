@@ -8,9 +8,9 @@ import pytest
 from pynetdicom import AE, evt
 
 from cxrnode.deliver import Answer, Sent, echo, judge, send
+from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.samples import free_ports
-from cxrnode.settings import Destination
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fakes import FakePacs
 from tests.nodes import saved

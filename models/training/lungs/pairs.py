@@ -16,7 +16,7 @@ from torch import Tensor
 from cxrnode.errors import TrainingError
 from cxrnode.uids import digest_of
 from models.card import Input, SplitSize
-from models.preprocess import squash
+from models.preprocess import fitted
 from models.training.lungs.recipe import Outlined
 
 UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError)
@@ -90,8 +90,8 @@ def read_pairs(data_dir: Path, wanted: Outlined) -> Pairs:
 
 def batch_of(pairs: Sequence[Pair], wanted: Input) -> tuple[Tensor, Tensor]:
     """Images, (N, 1, rows, columns) in [0, 1], squashed as in service, and the lungs on the same grid, in [0, 1]."""
-    images = torch.stack([squash(pair.radiograph, wanted) for pair in pairs])
-    lungs = torch.stack([squash(pair.lungs.astype(np.float32), wanted) for pair in pairs])
+    images = torch.stack([fitted(pair.radiograph, wanted) for pair in pairs])
+    lungs = torch.stack([fitted(pair.lungs.astype(np.float32), wanted) for pair in pairs])
     return images, lungs
 
 

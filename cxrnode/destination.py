@@ -1,0 +1,69 @@
+"""Destination: a PACS that results go to, and which families of them it is sent of an image of each outcome."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import model_validator
+
+from cxrnode.family import MADE_OF, Family
+from cxrnode.finding import Outcome
+from cxrnode.part import AeTitle, Name, Part, Port, Positive
+
+
+class Send(Part):
+    """Which families of result a destination is sent of an image, by the image's outcome."""
+
+    positive: tuple[Family, ...] = (Family.REPORT, Family.OVERLAY)
+    negative: tuple[Family, ...] = (Family.REPORT, Family.OVERLAY)
+    refused: tuple[Family, ...] = (Family.REPORT,)
+    failed: tuple[Family, ...] = ()
+
+    @model_validator(mode="after")
+    def _makeable(self) -> "Send":
+        for outcome, families in self.by_outcome.items():
+            for family in families:
+                if family not in MADE_OF[outcome]:
+                    made = ", ".join(MADE_OF[outcome])
+                    raise ValueError(f"{outcome}: no {family} is made of such an image; wanted some of: {made}")
+        return self
+
+    @property
+    def by_outcome(self) -> dict[Outcome, tuple[Family, ...]]:
+        """The same by the outcome itself; of an image that is not applicable nothing is made."""
+        return {
+            Outcome.POSITIVE: self.positive,
+            Outcome.NEGATIVE: self.negative,
+            Outcome.REFUSED: self.refused,
+            Outcome.FAILED: self.failed,
+        }
+
+    def wants(self, family: Family, outcomes: Iterable[Outcome]) -> bool:
+        """Whether an object about images of these outcomes is sent: one that asks for it is enough."""
+        return any(family in self.by_outcome.get(outcome, ()) for outcome in outcomes)
+
+
+class Destination(Part):
+    """A PACS that results go to, and which of them it is sent."""
+
+    name: Name
+    ae_title: AeTitle
+    host: str
+    port: Port
+    timeout_s: Positive = 30.0
+    send: Send = Send()
+
+
+def families_wanted(destinations: Sequence[Destination]) -> Mapping[Outcome, frozenset[Family]]:
+    """What is made of an image of each outcome: what any destination wants, or all there is where there is none.
+
+    A report is made of every study that has one, whether it is sent or only kept.
+    """
+    return {
+        outcome: frozenset(
+            family
+            for family in makeable
+            if not destinations
+            or family is Family.REPORT
+            or any(destination.send.wants(family, [outcome]) for destination in destinations)
+        )
+        for outcome, makeable in MADE_OF.items()
+    }

@@ -1,0 +1,87 @@
+"""The regions of a heat map: where it is at least half its maximum, outlined in the source's pixels.
+
+The rule: the map is taken as bilinear between the middles of its pixels and as constant out to its own edge. Each
+connected part of it at or above half the map's maximum is a region, unless it covers less than a five-hundredth of the
+image. A region belongs to one side when at least nine tenths of it lie in that half of the picture.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+from contourpy import FillType, contour_generator
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from pydicom import Dataset
+
+from cxrnode.finding import Heatmap, Region, Side
+from cxrnode.orientation import sides
+
+HALF = 0.5
+SMALLEST_SHARE = 0.002
+ON_ONE_SIDE = 0.9
+BEYOND = 1e-6
+"""how far outside the map's edge it has fallen to nothing, in its own pixels"""
+
+Points = NDArray[np.float64]
+
+
+def regions(heatmap: Heatmap, rows: int, columns: int, source: Dataset) -> tuple[Region, ...]:
+    """The regions of a map of an image of (rows, columns) pixels, the strongest first; none when the map is empty.
+
+    `source` is asked for the patient's orientation.
+    """
+    found = []
+    at_the_edges = sides(source)
+    height, width = heatmap.values.shape
+    for outline in _outlines(heatmap):
+        inside = _mask(outline, (height, width))
+        placed = _in_the_image(outline, heatmap, rows, columns)
+        if _area(placed) < SMALLEST_SHARE * rows * columns:
+            continue
+        strongest = float(heatmap.values[inside].max(initial=HALF))
+        found.append(Region(placed, heatmap.peak * strongest, _side(placed, columns, at_the_edges)))
+    return tuple(sorted(found, key=lambda region: (-region.peak, *region.outline[0])))
+
+
+def _outlines(heatmap: Heatmap) -> Iterator[Points]:
+    """Closed outlines on the map's own grid, 0 at its first pixel's outer edge; what is hollow is filled."""
+    values = np.pad(np.pad(heatmap.values.astype(np.float64), 1, mode="edge"), 1)
+    y, x = (np.array([-BEYOND, 0.0, *np.arange(side) + 0.5, side, side + BEYOND]) for side in heatmap.values.shape)
+    generator = contour_generator(x, y, values, fill_type=FillType.OuterOffset)
+    filled = generator.filled(HALF, 2.0)
+    shapes, offsets = cast("tuple[list[Points], list[NDArray[np.uint32]]]", filled)  # by the type of filling
+    for points, starts in zip(shapes, offsets, strict=True):
+        yield points[: starts[1]].clip(0, np.array(heatmap.values.shape[::-1]))
+
+
+def _in_the_image(outline: Points, heatmap: Heatmap, rows: int, columns: int) -> Points:
+    """From the map's grid to the image's pixels."""
+    span, (height, width) = heatmap.span, heatmap.values.shape
+    across = span.left + outline[:, 0] / width * (span.right - span.left)
+    down = span.top + outline[:, 1] / height * (span.bottom - span.top)
+    return np.stack([across * columns, down * rows], axis=1)
+
+
+def _mask(outline: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The map's pixels that the outline takes in."""
+    canvas = Image.new("1", (shape[1], shape[0]))
+    ImageDraw.Draw(canvas).polygon([(x - 0.5, y - 0.5) for x, y in outline], fill=1)
+    return np.asarray(canvas)
+
+
+def _area(outline: Points) -> float:
+    """By the shoelace formula, in square pixels."""
+    (x, y), (next_x, next_y) = outline[:-1].T, outline[1:].T
+    return abs(float(np.sum(x * next_y - next_x * y))) / 2
+
+
+def _side(outline: Points, columns: int, at_the_edges: tuple[Side, Side] | None) -> Side | None:
+    if at_the_edges is None:
+        return None
+    middle = columns / 2
+    to_the_left = np.stack([outline[:, 0].clip(max=middle), outline[:, 1]], axis=1)
+    share = _area(to_the_left) / _area(outline)
+    if share >= ON_ONE_SIDE:
+        return at_the_edges[0]
+    return at_the_edges[1] if share <= 1 - ON_ONE_SIDE else None

@@ -1,0 +1,59 @@
+"""One round's result objects: every family that somebody wants of its images, all from the same readings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from cxrnode.family import MADE_OF, Family
+from cxrnode.finding import Outcome, Reading
+from cxrnode.results.context import ResultContext
+from cxrnode.results.overlay import build_overlay
+from cxrnode.results.report import build_report
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """An image and what is said of it; `radiograph` is (rows, columns) float32 in [0, 1], None where none was read."""
+
+    source: Dataset
+    reading: Reading
+    radiograph: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """One object; `outcomes` are those of the images that it is about."""
+
+    family: Family
+    outcomes: frozenset[Outcome]
+    dataset: Dataset
+
+
+def make(images: Sequence[Told], wanted: Mapping[Outcome, frozenset[Family]], context: ResultContext) -> Iterator[Made]:
+    """One report of all images, then what is wanted of each; nothing when none is a frontal chest radiograph.
+
+    No object depends on which others are made.
+    """
+    about = frozenset(image.reading.outcome for image in images) - {Outcome.NOT_APPLICABLE}
+    if not about:
+        return
+    if any(Family.REPORT in wanted[outcome] for outcome in about):
+        report = build_report([image.source for image in images], [image.reading for image in images], context)
+        yield Made(Family.REPORT, about, report)
+    for image in images:
+        outcome = image.reading.outcome
+        for family in MADE_OF[outcome]:
+            if family in wanted[outcome] and (dataset := _picture(family, image, context)) is not None:
+                yield Made(family, frozenset({outcome}), dataset)
+
+
+def _picture(family: Family, image: Told, context: ResultContext) -> Dataset | None:
+    """The object of one family about one image; None where there is nothing to show."""
+    match family:
+        case Family.OVERLAY if image.radiograph is not None:
+            return build_overlay(image.source, image.radiograph, image.reading, context)
+        case _:
+            return None
