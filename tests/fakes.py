@@ -22,6 +22,8 @@ class FakePacs:
     statuses: list[int] = field(default_factory=list)
     drop_after: int | None = None
     stored: list[Dataset] = field(default_factory=list)
+    attempts: list[tuple[str, bytes]] = field(default_factory=list)
+    """SOP Instance UID and the data set's bytes of every C-STORE, taken or not"""
     port: int = 0
 
     @contextmanager
@@ -48,6 +50,7 @@ class FakePacs:
             event.assoc.abort()
             return 0xC000
         status = self.statuses.pop(0) if self.statuses else 0x0000
+        self.attempts.append((event.request.AffectedSOPInstanceUID, event.request.DataSet.getvalue()))
         if status in (0x0000, 0xB000):
             dataset = event.dataset
             dataset.file_meta = event.file_meta
