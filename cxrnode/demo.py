@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -17,13 +18,14 @@ from cxrnode import samples
 from cxrnode.deliver import Answer, Sent, echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused, PeerUnavailable
-from cxrnode.exhibit import Exhibit, exhibit, write_index
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import RoundLine, account, round_lines, study_key_of
 from cxrnode.log import start
 from cxrnode.offline import files_below, group
 from cxrnode.receive import Receiver
+from cxrnode.render import Exhibit
 from cxrnode.settings import Receiving, Settings, load
+from cxrnode.show import exhibit, write_index
 from cxrnode.spool import Receipt, Spool
 from cxrnode.study import Study
 
@@ -183,7 +185,7 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
     """The table (study, outcome, probability, objects returned, milliseconds by stage), or the same as JSON lines."""
     if as_json:
         for one in shown:
-            print(json.dumps(one.as_object()))
+            print(json.dumps(asdict(one)))
         return
     stages = sorted({stage for one in shown for stage in one.stages_ms}, key=STAGES.index)
     table = Table(

@@ -18,9 +18,9 @@ from cxrnode.errors import SettingsError
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
 from cxrnode.header import UNPARSABLE
+from cxrnode.render import overlay_png, report_html
 from cxrnode.routing import decide
 from cxrnode.settings import Settings
-from cxrnode.show import overlay_png, report_html
 from cxrnode.study import Instance, Study
 
 

@@ -1,106 +1,60 @@
-"""Results made visible without a PACS: the report as a page, pictures as PNG, the demo's studies side by side."""
+"""What came back for one study, put where a person can look at it: source and overlay as PNG, the report as HTML."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
+from pathlib import Path
 
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
-from PIL import Image
-from pydicom import Dataset
+import pydicom
 
-from cxrnode.header import text
-from cxrnode.results import codes
-from cxrnode.results.readback import Item, content_item, image_results, named
-
-PREVIEW_SIDE = 1000
+from cxrnode.errors import Refused, Unreadable
+from cxrnode.ledger.account import RoundLine
+from cxrnode.pixels import read_radiograph
+from cxrnode.render import Exhibit, gallery_html, overlay_png, report_html, source_png
+from cxrnode.study import Study
 
 
-@dataclass(frozen=True)
-class StudyPage:
-    """One study of the gallery; `sources`, `overlays` and `report` are addresses relative to the page."""
-
-    name: str
-    outcome: str
-    reason: str
-    probability: float | None
-    objects: int
-    stages_ms: dict[str, float]
-    sources: tuple[str, ...]
-    overlays: tuple[str, ...]
-    report: str | None
-
-
-def report_html(dataset: Dataset) -> str:
-    """A report as a page of its own: outcomes, figures, model and warnings first, the whole content tree below."""
-    tree = content_item(dataset)
-    return _page(
-        "report.html",
-        title=f"{text(dataset, 'SeriesDescription')} - {text(dataset, 'PatientName')}",
-        header=_header(dataset),
-        images=image_results(dataset),
-        summary=[item.value for part in named(tree, codes.QUALITATIVE_EVALUATIONS.meaning) for item in part.children],
-        model=_model(dataset, tree),
-        tree=tree,
+def exhibit(study: Study, line: RoundLine | None, returned: Sequence[Path], out: Path) -> Exhibit:
+    """Write a study's pictures and report below `out`."""
+    name = study.instances[0].path.stem
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = _write_sources(study, folder)
+    overlays, report = [], None
+    for number, path in enumerate(returned, start=1):
+        dataset = pydicom.dcmread(path)
+        if dataset.Modality == "SR":
+            (folder / "report.html").write_text(report_html(dataset), encoding="utf-8")
+            report = f"{name}/report.html"
+        else:
+            (folder / f"overlay-{number}.png").write_bytes(overlay_png(dataset))
+            overlays.append(f"{name}/overlay-{number}.png")
+    return Exhibit(
+        name=name,
+        outcome=line.outcome if line else "unaccounted for",
+        reason="; ".join(line.reasons) if line else "no outcome in time",
+        probability=line.probability if line else None,
+        objects=len(returned),
+        expected=line.objects if line and line.deliveries else 0,
+        stages_ms=line.stages_ms if line else {},
+        sources=tuple(sources),
+        overlays=tuple(overlays),
+        report=report,
     )
 
 
-def gallery_html(studies: Sequence[StudyPage]) -> str:
-    """Studies one a section: source, overlay and report side by side, with outcome, reason and figures."""
-    return _page("gallery.html", studies=studies)
+def write_index(shown: Sequence[Exhibit], out: Path) -> Path:
+    """Write index.html, one section a study; returns its path."""
+    index = out / "index.html"
+    index.write_text(gallery_html(shown), encoding="utf-8")
+    return index
 
 
-def overlay_png(dataset: Dataset) -> bytes:
-    """The pixels of an 8 bit RGB or greyscale result as PNG."""
-    return _png(Image.fromarray(dataset.pixel_array))
-
-
-def source_png(radiograph: NDArray[np.float32]) -> bytes:
-    """A radiograph, (rows, columns) in [0, 1], as an 8 bit PNG of at most PREVIEW_SIDE pixels."""
-    image = Image.fromarray(np.rint(np.clip(radiograph, 0.0, 1.0) * 255).astype(np.uint8))
-    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-    return _png(image)
-
-
-def _header(dataset: Dataset) -> dict[str, str]:
-    wanted = {
-        "Patient": "PatientName",
-        "Patient ID": "PatientID",
-        "Born": "PatientBirthDate",
-        "Accession": "AccessionNumber",
-        "Study": "StudyDescription",
-        "Study date": "StudyDate",
-        "Analysed": "ContentDate",
-        "Status": "VerificationFlag",
-    }
-    found = {label: text(dataset, keyword) for label, keyword in wanted.items()}
-    dates = {label: _dated(found[label]) for label in ("Born", "Study date", "Analysed")}
-    return {label: value for label, value in (found | dates).items() if value}
-
-
-def _dated(value: str) -> str:
-    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdigit() else value
-
-
-def _model(dataset: Dataset, tree: Item) -> list[str]:
-    parameters = dict.fromkeys(item.value for item in named(tree, codes.ALGORITHM_PARAMETERS.meaning))
-    versions = dict.fromkeys(item.value for item in named(tree, codes.ALGORITHM_VERSION.meaning))
-    return [f"{text(dataset, 'ManufacturerModelName')} {', '.join(versions)}", *parameters]
-
-
-def _png(image: Image.Image) -> bytes:
-    content = BytesIO()
-    image.save(content, "PNG")
-    return content.getvalue()
-
-
-def _page(name: str, **values: object) -> str:
-    return _pages().get_template(name).render(values)
-
-
-@cache
-def _pages() -> Environment:
-    loader = PackageLoader("cxrnode", "pages")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def _write_sources(study: Study, folder: Path) -> list[str]:
+    written = []
+    for number, instance in enumerate(study.instances, start=1):
+        try:
+            picture = source_png(read_radiograph(pydicom.dcmread(instance.path)))
+        except (Refused, Unreadable):
+            continue
+        (folder / f"source-{number}.png").write_bytes(picture)
+        written.append(f"{folder.name}/source-{number}.png")
+    return written

@@ -8,13 +8,13 @@ PACKAGES = ("cxrnode", "workers", "models")
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
-    "doors": ("cli", "laboratory", "up", "reception", "status", "offline", "rules", "check", "demo"),
+    "doors": ("cli", "laboratory", "up", "reception", "status", "offline", "show", "rules", "check", "demo"),
     "verbs": ("receive", "complete", "analyse", "deliver"),
     "tools": (
         *("spool", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("orientation", "regions"),
-        *("results", "show", "exhibit", "samples"),
+        *("results", "render", "samples"),
     ),
     "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "log"),
     "floor": ("errors", "faults"),

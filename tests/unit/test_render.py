@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from cxrnode.finding import Outcome
+from cxrnode.render import Exhibit, gallery_html, overlay_png, report_html, source_png
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.report import build_report
-from cxrnode.show import StudyPage, gallery_html, overlay_png, report_html, source_png
 from tests.builders import make_cxr
 from tests.readings import analysed, context_for, radiograph_of, unread, written
 
@@ -76,12 +76,12 @@ def test_a_radiograph_becomes_a_grey_png_of_a_size_for_the_screen() -> None:
     assert (picture.mode, picture.size) == ("L", (750, 1000))
 
 
-def study(**changes: object) -> StudyPage:
+def study(**changes: object) -> Exhibit:
     values: dict[str, object] = {
-        "name": "RG1", "outcome": "positive", "reason": "", "probability": 0.931, "objects": 2,
+        "name": "RG1", "outcome": "positive", "reason": "", "probability": 0.931, "objects": 2, "expected": 2,
         "stages_ms": {"read": 88.2}, "sources": ("s.png",), "overlays": ("o.png",), "report": "r.html",
     }  # fmt: skip
-    return StudyPage(**(values | changes))  # type: ignore[arg-type]  # values are those of the fields above
+    return Exhibit(**(values | changes))  # type: ignore[arg-type]  # values are those of the fields above
 
 
 def unclosed(page: str) -> list[str]:
