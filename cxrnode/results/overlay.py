@@ -6,29 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import (
-    JPEG2000,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-    SecondaryCaptureImageStorage,
-)
 
+from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Reading
-from cxrnode.header import text
 from cxrnode.results.banner import NOMINAL, PAPER, Banner, banner_for
-from cxrnode.results.codes import SOURCE_IMAGE, SPATIAL_RESAMPLING, coded
+from cxrnode.results.capture import new_capture, put_pixels
 from cxrnode.results.context import ResultContext
-from cxrnode.results.evidence import referable, reference
 from cxrnode.results.heat import opacity, paint
-from cxrnode.results.inherit import copy_sound
-from cxrnode.results.stamp import new_result
 from cxrnode.results.words import NOTICE, outcome_sentence, plain
-from cxrnode.uids import Role
 
-LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
-PAIRED = ("LUNG",)
-"""A paired organ would want a Laterality (Type 2C), and a frontal radiograph shows both: it is of the CHEST."""
 SMALLEST_SIDE = 640
 """A smaller radiograph is enlarged until the whole overlay is this long, so that its banner can be read."""
 
@@ -54,11 +40,9 @@ def build_overlay(
     """
     draws = context.draw_not_localised
     pixels = draw(radiograph, reading, context.algorithm, context.overlay_longest_side, draw_not_localised=draws)
-    uid = context.identity.uid(Role.OVERLAY, reading.sop_instance_uid)
-    overlay = new_result(source, context, SecondaryCaptureImageStorage, uid)
-    _describe_series(overlay, source, context)
-    _describe_derivation(overlay, source, reading, context)
-    _put_pixels(overlay, pixels)
+    overlay = new_capture(Family.OVERLAY, source, reading, context)
+    _describe(overlay, reading, context)
+    put_pixels(overlay, pixels)
     return overlay
 
 
@@ -100,30 +84,8 @@ def frame_for(shape: tuple[int, ...], banner: Banner, longest_side: int) -> Fram
     return Frame((width, top + fitted[1] + bottom), (width - fitted[0]) // 2, top, *fitted)
 
 
-def _describe_series(overlay: Dataset, source: Dataset, context: ResultContext) -> None:
-    overlay.Modality = "OT"
-    overlay.ConversionType = "WSD"
-    overlay.SeriesInstanceUID = context.identity.uid(Role.OVERLAY_SERIES)
-    overlay.SeriesNumber = 9002
-    overlay.SeriesDescription = "AI overlay: pneumonia"
-    overlay.InstanceNumber = None
-    overlay.BodyPartExamined = "CHEST"
-    if text(source, "BodyPartExamined") not in PAIRED:
-        copy_sound(overlay, source, "BodyPartExamined")
-    overlay.PatientOrientation = None
-    copy_sound(overlay, source, "InstanceNumber")
-    copy_sound(overlay, source, "PatientOrientation")
-    overlay.SecondaryCaptureDeviceManufacturer = overlay.Manufacturer
-    overlay.SecondaryCaptureDeviceManufacturerModelName = overlay.ManufacturerModelName
-    overlay.SecondaryCaptureDeviceSoftwareVersions = overlay.SoftwareVersions
-    overlay.DateOfSecondaryCapture = overlay.ContentDate
-    overlay.TimeOfSecondaryCapture = overlay.ContentTime
-
-
-def _describe_derivation(overlay: Dataset, source: Dataset, reading: Reading, context: ResultContext) -> None:
-    overlay.ImageType = ["DERIVED", "SECONDARY"]
+def _describe(overlay: Dataset, reading: Reading, context: ResultContext) -> None:
     overlay.BurnedInAnnotation = "YES"
-    overlay.RecognizableVisualFeatures = "NO"
     sentence = outcome_sentence(reading, context.algorithm)
     drawn = f"Radiograph resampled to 8 bits, with the {context.algorithm.explanation} map above the operating point"
     drawn = f"{drawn}, its half maximum line"
@@ -131,30 +93,4 @@ def _describe_derivation(overlay: Dataset, source: Dataset, reading: Reading, co
         drawn = "Radiograph resampled to 8 bits, without its map"
     sentence = f"{sentence} {reading.reason}".rstrip()
     overlay.DerivationDescription = plain(f"{drawn}, and banners. {context.algorithm.name}. {sentence}", 1024)
-    overlay.DerivationCodeSequence = [coded(SPATIAL_RESAMPLING)]
     overlay.ImageComments = plain(f"{NOTICE}. {sentence}")
-    if referable(source):
-        item = reference(source)
-        item.PurposeOfReferenceCodeSequence = [coded(SOURCE_IMAGE)]
-        item.SpatialLocationsPreserved = "NO"
-        overlay.SourceImageSequence = [item]
-    if text(source, "LossyImageCompression") == "01" or _transfer_syntax(source) in LOSSY:
-        overlay.LossyImageCompression = "01"
-        copy_sound(overlay, source, "LossyImageCompressionRatio")
-        copy_sound(overlay, source, "LossyImageCompressionMethod")
-
-
-def _put_pixels(overlay: Dataset, pixels: NDArray[np.uint8]) -> None:
-    overlay.Rows, overlay.Columns, overlay.SamplesPerPixel = pixels.shape
-    overlay.PhotometricInterpretation = "RGB"
-    overlay.PlanarConfiguration = 0
-    overlay.BitsAllocated = overlay.BitsStored = 8
-    overlay.HighBit = 7
-    overlay.PixelRepresentation = 0
-    content = pixels.tobytes()
-    overlay.PixelData = content + b"\0" * (len(content) % 2)
-    overlay["PixelData"].VR = "OB"
-
-
-def _transfer_syntax(source: Dataset) -> str:
-    return str(getattr(source, "file_meta", Dataset()).get("TransferSyntaxUID", ""))

@@ -1,0 +1,86 @@
+"""What a result about one image says of it: its series, what it shows, the source and whether that was lossy."""
+
+from typing import NamedTuple
+
+from pydicom import Dataset
+from pydicom.uid import (
+    JPEG2000,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from cxrnode.family import Family
+from cxrnode.finding import Reading
+from cxrnode.header import text
+from cxrnode.results.codes import SOURCE_IMAGE, coded
+from cxrnode.results.context import ResultContext
+from cxrnode.results.evidence import referable, reference
+from cxrnode.results.inherit import copy_sound
+from cxrnode.results.stamp import new_result
+from cxrnode.uids import Role
+
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+PAIRED = ("LUNG",)
+"""A paired organ would want a Laterality (Type 2C), and a frontal radiograph shows both: it is of the CHEST."""
+
+
+class Series(NamedTuple):
+    """The one series that a family's objects of a round go into."""
+
+    number: int
+    modality: str
+    sop_class_uid: str
+
+
+SERIES = {
+    Family.OVERLAY: Series(9002, "OT", SecondaryCaptureImageStorage),
+    Family.PRESENTATION: Series(9003, "PR", GrayscaleSoftcopyPresentationStateStorage),
+    Family.SEGMENTATION: Series(9004, "SEG", SegmentationStorage),
+    Family.MAP: Series(9005, "OT", SecondaryCaptureImageStorage),
+}
+
+
+def new_derived(family: Family, source: Dataset, reading: Reading, context: ResultContext) -> Dataset:
+    """A data set of a family of SERIES with everything but its own content."""
+    series = SERIES[family]
+    uid = context.identity.uid(Role[family.name], reading.sop_instance_uid)
+    result = new_result(source, context, series.sop_class_uid, uid)
+    result.Modality = series.modality
+    result.SeriesInstanceUID = context.identity.uid(Role[f"{family.name}_SERIES"])
+    result.SeriesNumber = series.number
+    result.SeriesDescription = f"AI {family}: pneumonia"
+    result.InstanceNumber = 1
+    copy_sound(result, source, "InstanceNumber")
+    result.BodyPartExamined = "CHEST"
+    if text(source, "BodyPartExamined") not in PAIRED:
+        copy_sound(result, source, "BodyPartExamined")
+    return result
+
+
+def source_images(source: Dataset, *, same_grid: bool) -> list[Dataset]:
+    """The items of a Source Image Sequence (PS3.3 C.7.6.1.4); none where the source cannot be referred to.
+
+    `same_grid`: a place in the result is the same place in the source.
+    """
+    if not referable(source):
+        return []
+    item = reference(source)
+    item.PurposeOfReferenceCodeSequence = [coded(SOURCE_IMAGE)]
+    item.SpatialLocationsPreserved = "YES" if same_grid else "NO"
+    return [item]
+
+
+def copy_lossiness(result: Dataset, source: Dataset) -> None:
+    """Say that the source's pixels have been through a lossy compression, and which, where they have (C.7.6.1.1.5)."""
+    if text(source, "LossyImageCompression") == "01" or _transfer_syntax(source) in LOSSY:
+        result.LossyImageCompression = "01"
+        copy_sound(result, source, "LossyImageCompressionRatio")
+        copy_sound(result, source, "LossyImageCompressionMethod")
+
+
+def _transfer_syntax(source: Dataset) -> str:
+    return str(getattr(source, "file_meta", Dataset()).get("TransferSyntaxUID", ""))
