@@ -3,7 +3,7 @@
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from cxrnode.finding import MapMethod, Outcome
+from cxrnode.finding import MapMethod, Outcome, Side
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 LUNG = Code("39607008", "SCT", "Lung")
@@ -28,6 +28,11 @@ DEVICE = Code("121007", "DCM", "Device")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 COMMENT = Code("121106", "DCM", "Comment")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+OF_INTEREST = Code("113000", "DCM", "Of Interest")
+REJECTED_FOR_QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
+DOCUMENT_TITLE_MODIFIER = Code("113011", "DCM", "Document Title Modifier")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+SOFTWARE_FAILURE = Code("111218", "DCM", "Software failure")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
@@ -45,6 +50,9 @@ MAPS = {
     MapMethod.ATTENTION_ROLLOUT: SALIENCY,
 }
 """What a map's peak is a measurement of (CID 217). Attention is of no class, so that its map is no class activation."""
+
+SIDES = {Side.LEFT: Code("7771000", "SCT", "Left"), Side.RIGHT: Code("24028007", "SCT", "Right")}
+"""Which lung (CID 244)."""
 
 
 def coded(code: Code) -> Dataset:

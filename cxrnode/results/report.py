@@ -7,13 +7,11 @@ from highdicom.sr import (
     CodedConcept,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     FindingSite,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
-    ObserverContext,
     QualitativeEvaluation,
     RelationshipTypeValues,
     SourceImageForMeasurementGroup,
@@ -29,7 +27,8 @@ from cxrnode.results import codes
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import evidence, predecessor_documents, referable
 from cxrnode.results.inherit import is_code
-from cxrnode.results.stamp import MANUFACTURER, new_result
+from cxrnode.results.observer import observer
+from cxrnode.results.stamp import new_result
 from cxrnode.results.words import (
     INTENDED_USE,
     NOTICE,
@@ -84,8 +83,9 @@ def _tree(
     context: ResultContext,
 ) -> Dataset:
     """The root container of TID 1500; its Qualitative Evaluations (row 12) say what holds of the whole study."""
+    device = observer(context.algorithm.device_uid, context.station_name, context.algorithm.name)
     root: Dataset = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(context)),
+        observation_context=ObservationContext(observer_device_context=device),
         procedure_reported=_procedures_reported(source),
         imaging_measurements=groups,
         title=codes.IMAGING_MEASUREMENT_REPORT,
@@ -165,16 +165,6 @@ def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
         [f"{name} = {value}" for name, value in parameters.items()],
         family=codes.ARTIFICIAL_INTELLIGENCE,
     )
-
-
-def _observer(context: ResultContext) -> ObserverContext:
-    device = DeviceObserverIdentifyingAttributes(
-        uid=context.algorithm.device_uid,
-        name=plain(context.station_name),
-        manufacturer_name=MANUFACTURER,
-        model_name=plain(context.algorithm.name),
-    )
-    return ObserverContext(CodedConcept.from_code(codes.DEVICE), device)
 
 
 def _procedures_reported(source: Dataset) -> list[CodedConcept]:

@@ -29,27 +29,28 @@ def new_result(source: Dataset, context: ResultContext, sop_class_uid: str, sop_
     result.SOPClassUID = sop_class_uid
     result.SOPInstanceUID = sop_instance_uid
     result.ContentQualification = "RESEARCH"
-    _stamp_times(result, source, context)
+    stamp_times(result, source, context.started_at)
     _stamp_equipment(result, context)
     return result
 
 
-def local_time(source: Dataset, context: ResultContext) -> datetime:
-    """When the analysis was begun, in the offset from UTC that the source's own dates and times are written in."""
+def stamp_times(result: Dataset, source: Dataset, moment: datetime) -> None:
+    """Date everything in `result` at `moment`, in the offset from UTC that the source's own dates and times have."""
+    local = local_time(source, moment)
+    if local is not moment:
+        result.TimezoneOffsetFromUTC = f"{local:%z}"
+    for part in ("Content", "Series", "InstanceCreation"):
+        setattr(result, f"{part}Date", f"{local:%Y%m%d}")
+        setattr(result, f"{part}Time", f"{local:%H%M%S.%f}")
+
+
+def local_time(source: Dataset, moment: datetime) -> datetime:
+    """`moment` in the offset from UTC that the source names; the very `moment` where it names none."""
     offset = text(source, "TimezoneOffsetFromUTC")
     try:
-        return context.started_at.astimezone(datetime.strptime(offset, "%z").tzinfo)
+        return moment.astimezone(datetime.strptime(offset, "%z").tzinfo)
     except ValueError:
-        return context.started_at
-
-
-def _stamp_times(result: Dataset, source: Dataset, context: ResultContext) -> None:
-    started = local_time(source, context)
-    if started is not context.started_at:
-        result.TimezoneOffsetFromUTC = f"{started:%z}"
-    for moment in ("Content", "Series", "InstanceCreation"):
-        setattr(result, f"{moment}Date", f"{started:%Y%m%d}")
-        setattr(result, f"{moment}Time", f"{started:%H%M%S.%f}")
+        return moment
 
 
 def _stamp_equipment(result: Dataset, context: ResultContext) -> None:
