@@ -8,11 +8,11 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.sr.coding import Code
 
+from cxrnode.destination import families_wanted
 from cxrnode.finding import Outcome, Reading
 from cxrnode.results.codes import coded
 from cxrnode.results.encode import encode
-from cxrnode.results.overlay import build_overlay
-from cxrnode.results.report import build_report
+from cxrnode.results.make import Made, Told, make
 from cxrnode.study import Predecessor
 from tests.builders import CR, SC, make_cxr
 from tests.readings import PREDECESSOR, analysed, astray, context_for, radiograph_of, unread
@@ -29,13 +29,17 @@ class ReadStudy:
     readings: tuple[Reading, ...]
     predecessor: Predecessor | None = None
 
+    def made(self) -> list[Made]:
+        """Every object of every family, the report first."""
+        images = [
+            Told(source, reading, None if reading.finding is None else radiograph_of())
+            for source, reading in zip(self.sources, self.readings, strict=True)
+        ]
+        return list(make(images, families_wanted(()), context_for(self.sources[0], predecessor=self.predecessor)))
+
     def write_results(self, folder: Path) -> list[Path]:
-        """Make the report and the overlays and write them into the folder; returns the paths, the report first."""
-        context = context_for(self.sources[0], predecessor=self.predecessor)
-        results: list[Dataset] = [build_report(self.sources, self.readings, context)]
-        for source, reading in zip(self.sources, self.readings, strict=True):
-            if reading.finding is not None:
-                results.append(build_overlay(source, radiograph_of(), reading, context))
+        """Write all of them into the folder; returns the paths."""
+        results = [made.dataset for made in self.made()]
         paths = [folder / f"{number}.dcm" for number in range(len(results))]
         for path, result in zip(paths, results, strict=True):
             path.write_bytes(encode(result))
