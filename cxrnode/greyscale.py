@@ -134,19 +134,34 @@ def _first_lut(dataset: Dataset, keyword: str) -> Dataset | None:
     return found[0] if found else None
 
 
-def _looked_up(item: Dataset, values: Values, stored: Stored) -> tuple[Values, float]:
-    """`values` through one LUT item, and the highest output its bits allow (PS3.3 C.11.1.1 and C.11.2.1.1)."""
+@dataclass(frozen=True, eq=False)
+class Lut:
+    """One LUT item (PS3.3 C.11.1.1, C.11.2.1.1): `table` (entries,) of `bits` bits, `first` as it is written."""
+
+    first: int
+    bits: int
+    table: NDArray[np.uint16]
+
+
+def read_lut(item: Dataset, *, little_endian: bool) -> Lut:
+    """An item of a Modality or VOI LUT Sequence. Raises Refused for one that contradicts itself."""
     descriptor = numbers(item, "LUTDescriptor")
     if len(descriptor) != 3 or not 8 <= descriptor[2] <= 16:
         raise Refused(fault("LUTDescriptor", descriptor or None, "three numbers, the last 8 to 16 bits"))
     entries = int(descriptor[0]) % 2**16 or 2**16
-    first = _sixteen_bits(descriptor[1], signed=bool(values.min() < 0))
-    highest = 2.0 ** int(descriptor[2]) - 1.0
-    table = _lut_entries(item, entries, little_endian=stored.little_endian)
-    if table.max() > highest:
-        raise Refused(fault("LUTData", f"up to {table.max()}", f"at most {highest:.0f} as LUT Descriptor says"))
-    indices = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.intp)
-    return table[indices].astype(np.float64), highest
+    lut = Lut(int(descriptor[1]), int(descriptor[2]), _lut_entries(item, entries, little_endian=little_endian))
+    highest = 2**lut.bits - 1
+    if lut.table.max() > highest:
+        raise Refused(fault("LUTData", f"up to {lut.table.max()}", f"at most {highest} as LUT Descriptor says"))
+    return lut
+
+
+def _looked_up(item: Dataset, values: Values, stored: Stored) -> tuple[Values, float]:
+    """`values` through one LUT item, and the highest output its bits allow."""
+    lut = read_lut(item, little_endian=stored.little_endian)
+    first = _sixteen_bits(lut.first, signed=bool(values.min() < 0))
+    indices = np.clip(np.rint(values) - first, 0, len(lut.table) - 1).astype(np.intp)
+    return lut.table[indices].astype(np.float64), 2.0**lut.bits - 1.0
 
 
 def _sixteen_bits(number: float, *, signed: bool) -> int:

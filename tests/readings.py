@@ -1,5 +1,6 @@
 """Readings and contexts for the tests of the results: made-up figures and a map with its peak off the middle."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
 from cxrnode.finding import Finding, Heatmap, Outcome, Reading
+from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
 from cxrnode.results.words import localisation_sentence
@@ -38,10 +40,14 @@ def context_for(
     return ResultContext(identity, ALGORITHM, started_at, "0.1.0", "cxrnode", 1280, predecessor)
 
 
-def heatmap(peak: float = 3.25) -> Heatmap:
-    """A 7 by 7 map, as a network's last layer has, with one bump in the picture's lower left."""
+def heatmap(peak: float = 3.25, *weaker: tuple[float, float]) -> Heatmap:
+    """A 7 by 7 map, as a network's last layer has: a bump in the picture's lower left, `weaker` ones by row, column."""
     y, x = np.mgrid[0:7, 0:7]
     values = np.exp(-((y - 4) ** 2 + (x - 1.5) ** 2) / 2).astype(np.float32)
+    for row, column in weaker:
+        values = np.maximum(
+            values, np.float32(0.75) * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2, dtype=np.float32)
+        )
     return Heatmap(values / values.max() if peak else values * 0, peak, "Grad-CAM")
 
 
@@ -58,6 +64,21 @@ def astray(source: Dataset, share: float = 0.1234, *, localised: bool = False) -
     finding = Finding(1.5, PROBABILITY, heatmap(), lung_share=share, localised=localised)
     reason = localisation_sentence(finding)
     return Reading(str(source.SOPInstanceUID), Outcome.POSITIVE, reason, finding)
+
+
+def outlined(source: Dataset, *weaker: tuple[float, float], warnings: tuple[str, ...] = ()) -> Reading:
+    """A positive with the regions of its map, the strongest in the picture's lower left."""
+    finding = Finding(1.5, PROBABILITY, heatmap(3.25, *weaker))
+    return with_regions(
+        Reading(str(source.SOPInstanceUID), Outcome.POSITIVE, finding=finding, warnings=warnings), source
+    )
+
+
+def with_regions(reading: Reading, source: Dataset, shape: tuple[int, int] | None = None) -> Reading:
+    """A positive with the regions of its map, in the pixels of the source or of an image of `shape`."""
+    assert reading.finding is not None
+    rows, columns = shape or (source.Rows, source.Columns)
+    return replace(reading, regions=regions(reading.finding.heatmap, rows, columns, source))
 
 
 def unread(

@@ -74,6 +74,13 @@ def source_images(source: Dataset, *, same_grid: bool) -> list[Dataset]:
     return [item]
 
 
+def label_content(result: Dataset) -> None:
+    """Content Identification (PS3.3 Table 10-12): what a viewer's list of annotations and segmentations shows."""
+    result.ContentLabel = "AI_PNEUMONIA"
+    result.ContentDescription = "Regions where the model looked"
+    result.ContentCreatorName = None
+
+
 def copy_lossiness(result: Dataset, source: Dataset) -> None:
     """Say that the source's pixels have been through a lossy compression, and which, where they have (C.7.6.1.1.5)."""
     if text(source, "LossyImageCompression") == "01" or _transfer_syntax(source) in LOSSY:

@@ -10,8 +10,12 @@ from pydicom import Dataset
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome, Reading
 from cxrnode.results.context import ResultContext
+from cxrnode.results.evidence import referable
+from cxrnode.results.map import build_map
 from cxrnode.results.overlay import build_overlay
+from cxrnode.results.presentation import build_presentation
 from cxrnode.results.report import build_report
+from cxrnode.results.segmentation import build_segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,5 +59,11 @@ def _picture(family: Family, image: Told, context: ResultContext) -> Dataset | N
     match family:
         case Family.OVERLAY if image.radiograph is not None:
             return build_overlay(image.source, image.radiograph, image.reading, context)
+        case Family.PRESENTATION if image.reading.regions and referable(image.source):
+            return build_presentation(image.source, image.reading, context)
+        case Family.SEGMENTATION if image.reading.regions and referable(image.source):
+            return build_segmentation(image.source, image.reading, context)
+        case Family.MAP if image.reading.finding is not None and image.reading.finding.heatmap.values.any():
+            return build_map(image.source, image.reading, context)
         case _:
             return None

@@ -1,8 +1,14 @@
-"""A region by one name and one UID, so that it is the same region in report, segmentation and on the picture."""
+"""A region by one name, UID and colour, so that it is the same region in report, segmentation and on the picture."""
+
+from highdicom.color import CIELabColor
 
 from cxrnode.finding import Reading, Region
 from cxrnode.results.context import ResultContext
 from cxrnode.uids import Role
+
+COLOUR = (90, 240, 255)
+LAB = list(CIELabColor.from_rgb(*COLOUR).value)
+"""The same as PS3.3 C.10.7.1.1 has it."""
 
 
 def region_name(number: int, region: Region) -> str:
