@@ -10,11 +10,13 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
+from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
+from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}
@@ -52,7 +54,7 @@ def send(files: Sequence[Path], destination: Destination, calling_ae: str, told:
     Raises PeerUnavailable when there is no association, or when it breaks; what was told before holds.
     """
     headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-    association = associate(destination, calling_ae, _contexts(headers))
+    association = associate(destination, calling_ae, contexts_for(headers))
     try:
         for index, (file, header) in enumerate(zip(files, headers, strict=True)):
             told(index, _send_one(association, file, header, destination))
@@ -81,11 +83,9 @@ def associate(destination: Destination, calling_ae: str, contexts: set[tuple[str
     """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
     _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
-    ae = AE(calling_ae)
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = destination.timeout_s
-    for sop_class, transfer_syntax in sorted(contexts):
-        ae.add_requested_context(sop_class, transfer_syntax)
-    association = ae.associate(destination.host, destination.port, ae_title=destination.ae_title, max_pdu=0)
+    ae = application_entity(calling_ae, destination.timeout_s, contexts)
+    address = (destination.host, destination.port)
+    association = ae.associate(*address, ae_title=destination.ae_title, max_pdu=ae.maximum_pdu_size)
     if association.is_established:
         return association
     if association.is_rejected:
@@ -94,6 +94,24 @@ def associate(destination: Destination, calling_ae: str, contexts: set[tuple[str
     else:
         why = "cannot be reached, or gave no answer"
     raise PeerUnavailable(f"{_named(destination)} {why}")
+
+
+def application_entity(ae_title: str, timeout_s: float, contexts: set[tuple[str, str]]) -> ApplicationEntity:
+    """What is proposed: these (SOP class, transfer syntax) pairs, each in a context of its own, PDUs of any length."""
+    ae = AE(ae_title)
+    ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = 0
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
+    for sop_class, transfer_syntax in sorted(contexts):
+        ae.add_requested_context(sop_class, transfer_syntax)
+    return ae
+
+
+def contexts_for(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
+    """The (SOP class, transfer syntax) pairs to propose for these files: a file's own, and both uncompressed ones."""
+    pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
+    both = {(sop_class, syntax) for sop_class, used in pairs if used in UNCOMPRESSED for syntax in UNCOMPRESSED}
+    return pairs | both
 
 
 def _send_one(association: Association, file: Path, header: Dataset, destination: Destination) -> Sent:
@@ -114,12 +132,6 @@ def _send_one(association: Association, file: Path, header: Dataset, destination
     answer = judge(status)
     shown = "no answer" if status is None else f"status 0x{status:04X}"
     return Sent(answer, status, f"{destination.name}: {shown}")
-
-
-def _contexts(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
-    pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
-    both = {(sop_class, syntax) for sop_class, used in pairs if used in UNCOMPRESSED for syntax in UNCOMPRESSED}
-    return pairs | both
 
 
 def _named(destination: Destination) -> str:

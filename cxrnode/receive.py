@@ -25,6 +25,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
+from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 
@@ -67,7 +68,7 @@ class Receiver:
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
-        self._server = self._application_entity().start_server(
+        self._server = application_entity(self._ae_title, self._settings).start_server(
             (self._settings.host, self._settings.port),
             block=False,
             evt_handlers=[
@@ -86,16 +87,6 @@ class Receiver:
         if self._server is not None:
             self._server.ae.shutdown()
             self._server = None
-
-    def _application_entity(self) -> ApplicationEntity:
-        ae = AE(self._ae_title)
-        ae.maximum_pdu_size = 0
-        ae.maximum_associations = self._settings.max_associations
-        ae.network_timeout = self._settings.network_timeout_s
-        ae.add_supported_context(Verification)
-        for storage_class in storage_classes(self._settings):
-            ae.add_supported_context(storage_class, list(AllTransferSyntaxes))
-        return ae
 
     def _on_requested(self, event: Event) -> None:
         """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log."""
@@ -166,6 +157,19 @@ class Receiver:
         if self._spool.store(content, aside):
             LOG.warning("other content under a known UID kept aside", key=aside.key, first=receipt.key)
         return aside
+
+
+def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
+    """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of any length."""
+    ae = AE(ae_title)
+    ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = 0
+    ae.maximum_associations = settings.max_associations
+    ae.network_timeout = settings.network_timeout_s
+    ae.add_supported_context(Verification)
+    for storage_class in storage_classes(settings):
+        ae.add_supported_context(storage_class, list(AllTransferSyntaxes))
+    return ae
 
 
 def admits(settings: Receiving, ae_title: str, address: str) -> bool:
