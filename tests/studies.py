@@ -15,7 +15,7 @@ from cxrnode.results.encode import encode
 from cxrnode.results.make import Made, Told, make
 from cxrnode.study import Predecessor
 from tests.builders import CR, SC, make_cxr
-from tests.readings import PREDECESSOR, analysed, astray, context_for, radiograph_of, unread
+from tests.readings import PREDECESSOR, analysed, astray, context_for, outlined, radiograph_of, unread, with_regions
 
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 AGE_UNKNOWN = "PatientAge (0010,1010) is absent; the model was trained on ages 1 to 5 years."
@@ -56,13 +56,29 @@ class ReadStudy:
 def one(probability: float = 0.9, **attributes: object) -> ReadStudy:
     """A study of one analysed image."""
     source = make_cxr(**attributes)
-    return ReadStudy((source,), (analysed(source, probability, warnings=(AGE_UNKNOWN,)),))
+    return ReadStudy((source,), (read(source, probability),))
+
+
+def read(source: FileDataset, probability: float) -> Reading:
+    """What a model said of the source, with the regions of a positive."""
+    reading = analysed(source, probability, warnings=(AGE_UNKNOWN,))
+    return with_regions(reading, source) if reading.outcome is Outcome.POSITIVE else reading
+
+
+def regions_everywhere() -> ReadStudy:
+    """Two positives of one study: regions in both lungs, and one in the left lung of a picture that is mirrored."""
+    sources = tuple(
+        make_cxr(StudyInstanceUID=STUDY, SeriesInstanceUID=f"{STUDY}.1", InstanceNumber=number, PatientOrientation=way)
+        for number, way in ((1, ["L", "F"]), (2, ["R", "F"]))
+    )
+    return ReadStudy(sources, (outlined(sources[0], (1.0, 5.0)), outlined(sources[1])))
 
 
 def placed(*, localised: bool) -> ReadStudy:
     """A study of one positive whose map was held against the lungs."""
     source = make_cxr()
-    return ReadStudy((source,), (astray(source, 0.75 if localised else 0.1234, localised=localised),))
+    reading = astray(source, 0.75 if localised else 0.1234, localised=localised)
+    return ReadStudy((source,), (with_regions(reading, source) if localised else reading,))
 
 
 def unread_one(outcome: Outcome) -> ReadStudy:
@@ -78,8 +94,8 @@ def mixed(predecessor: Predecessor | None = None) -> ReadStudy:
         for number in range(1, 6)
     )
     readings = (
-        analysed(sources[0], 0.9, warnings=(AGE_UNKNOWN,)),
-        analysed(sources[1], 0.1),
+        read(sources[0], 0.9),
+        read(sources[1], 0.1),
         unread(sources[2], Outcome.REFUSED),
         unread(sources[3], Outcome.FAILED, "The pixel data end after 1234 bytes"),
         unread(sources[4], Outcome.NOT_APPLICABLE, "BodyPartExamined (0018,0015) is FOOT; wanted CHEST"),
@@ -123,6 +139,7 @@ STUDIES: dict[str, Callable[[], ReadStudy]] = {
     "negative": lambda: one(0.1),
     "positive astray": lambda: placed(localised=False),
     "positive in the lungs": lambda: placed(localised=True),
+    "regions in both lungs": regions_everywhere,
     "refused": lambda: unread_one(Outcome.REFUSED),
     "failed": lambda: unread_one(Outcome.FAILED),
     "every outcome at once": mixed,

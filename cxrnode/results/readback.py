@@ -1,16 +1,19 @@
 """A report read back: its content tree in words, and what it says of each image."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from cxrnode.finding import Outcome
+from cxrnode.finding import Outcome, Side
 from cxrnode.header import items, text
 from cxrnode.results import codes
 
 OUTCOMES = {code: outcome for outcome, code in codes.EVALUATIONS.items()}
+SIDES = {code: side for side, code in codes.SIDES.items()}
 TEXT_VALUES = ("TextValue", "UID", "DateTime", "Date", "Time", "PersonName")
 
 
@@ -25,19 +28,43 @@ class Item:
     children: tuple["Item", ...]
 
 
-@dataclass(frozen=True)
-class ImageResult:
-    """What a report says of one image; `probability` is the very number that was written."""
+@dataclass(frozen=True, eq=False)
+class RegionResult:
+    """What a report says of one region: outline, peak and side as `finding.Region` has them."""
 
     name: str
+    tracking_uid: str
+    outline: NDArray[np.float64]
+    peak: float | None
+    side: Side | None
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What a report says of one image; `probability` is the very number that was written.
+
+    `sop_instance_uid` is empty where the image could not be referred to.
+    """
+
+    name: str
+    sop_instance_uid: str
     outcome: Outcome | None
     probability: float | None
     comments: tuple[str, ...]
+    regions: tuple[RegionResult, ...] = ()
 
 
 def image_results(dataset: Dataset) -> list[ImageResult]:
-    """What a report says of each image, in its order."""
-    return [_image_result(group) for group in _groups(dataset)]
+    """What a report says of each image, in its order, and of the regions that it outlines there."""
+    images: list[ImageResult] = []
+    regions: dict[str, list[RegionResult]] = {}
+    for group in _groups(dataset):
+        outline = next((item for item in items(group, "ContentSequence") if text(item, "ValueType") == "SCOORD"), None)
+        if outline is None:
+            images.append(_image_result(group))
+        else:
+            regions.setdefault(_image_uid(outline), []).append(_region_result(group, outline))
+    return [replace(image, regions=tuple(regions.get(image.sop_instance_uid, ()))) for image in images]
 
 
 def content_item(dataset: Dataset) -> Item:
@@ -101,7 +128,30 @@ def _image_result(group: Dataset) -> ImageResult:
             probability = _number(item.MeasuredValueSequence[0])
         elif concept == codes.COMMENT:
             comments.append(text(item, "TextValue"))
-    return ImageResult(name, outcome, probability, tuple(comments))
+    return ImageResult(name, _image_uid(group), outcome, probability, tuple(comments))
+
+
+def _region_result(group: Dataset, outline: Dataset) -> RegionResult:
+    name, tracking_uid, peak, side = "", "", None, None
+    for item in items(group, "ContentSequence"):
+        concept = _code(item, "ConceptNameCodeSequence")
+        if concept == codes.TRACKING_IDENTIFIER:
+            name = text(item, "TextValue")
+        elif concept == codes.TRACKING_UID:
+            tracking_uid = text(item, "UID")
+        elif concept == codes.FINDING_SITE:
+            side = next((SIDES.get(_code(part, "ConceptCodeSequence")) for part in items(item, "ContentSequence")), None)
+        elif concept in codes.MAPS.values():
+            peak = _number(item.MeasuredValueSequence[0])
+    points = np.asarray(outline.GraphicData, dtype=np.float64).reshape(-1, 2)
+    return RegionResult(name, tracking_uid, points, peak, side)
+
+
+def _image_uid(item: Dataset) -> str:
+    """The image right below a content item; empty when there is none."""
+    images = [child for child in items(item, "ContentSequence") if text(child, "ValueType") == "IMAGE"]
+    references = [reference for image in images for reference in items(image, "ReferencedSOPSequence")]
+    return text(references[0], "ReferencedSOPInstanceUID") if references else ""
 
 
 def named(item: Item, name: str) -> Iterator[Item]:

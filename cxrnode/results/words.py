@@ -64,6 +64,17 @@ def localisation_sentence(finding: Finding) -> str:
     return f"Not localised: the heat map does not point at the lungs; {inside}."
 
 
+def regions_sentence(count: int) -> str:
+    """How many regions of a positive are outlined and by which rule; the probability is of none of them."""
+    if count == 0:
+        return "No region is outlined."
+    outlined = "1 region is outlined" if count == 1 else f"{count} regions are outlined"
+    return (
+        f"{outlined}, where the heat map is at least half its maximum; the probability is of the whole image, "
+        "not of a region."
+    )
+
+
 def population_sentence(algorithm: Algorithm) -> str:
     """Whom the model was trained on."""
     low, high = algorithm.age_years

@@ -13,7 +13,7 @@ from cxrnode.render import Exhibit, gallery_html, overlay_png, report_html, sour
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.report import build_report
 from tests.builders import make_cxr
-from tests.readings import analysed, context_for, radiograph_of, unread, written
+from tests.readings import analysed, context_for, outlined, radiograph_of, unread, written
 
 NASTY = "<script>alert('x')</script>"
 
@@ -29,6 +29,21 @@ def test_a_report_page_says_the_outcome_the_probability_the_model_and_the_warnin
         assert words in page, words
     for words in ("NOT FOR PRIMARY DIAGNOSIS", "operating point = 0.5", "2026-01-02", "Gradient-weighted class"):
         assert words in page, words
+
+
+def test_a_report_page_names_each_region_by_side_peak_and_place(tmp_path: Path) -> None:
+    told, untold = make_cxr(StudyInstanceUID="1.2.3"), make_cxr(StudyInstanceUID="1.2.3", PatientOrientation=None)
+    readings = [outlined(told, (1.0, 5.0)), outlined(untold)]
+    report = written(build_report([told, untold], readings, context_for(told)), tmp_path / "sr.dcm")
+
+    page = report_html(report)
+
+    first, second = readings[0].regions
+    (left, top), (right, bottom) = first.outline.min(axis=0), first.outline.max(axis=0)
+    place = f"columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f}"
+    assert f"Region 1: right lung, peak 3.25, {place}" in page
+    assert f"Region 2: left lung, peak {second.peak:.4g}" in page
+    assert f"Region 1: peak 3.25, {place}" in page
 
 
 def test_nothing_of_a_data_set_becomes_markup(tmp_path: Path) -> None:
