@@ -215,6 +215,7 @@ def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: 
         station_name=settings.node.name,
         overlay_longest_side=settings.results.overlay_longest_side,
         draw_not_localised=settings.results.not_localised == "draw",
+        language=settings.results.language,
         predecessor=study.predecessor,
     )
 

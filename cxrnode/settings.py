@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError as EnvironmentFault
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
+from cxrnode.language import languages
 from cxrnode.part import AeTitle, Part, Port, Positive, Prevalence
 from cxrnode.route import Route, route_faults
 from cxrnode.uids import digest_of
@@ -132,6 +133,14 @@ class Results(Part):
 
     overlay_longest_side: int = Field(default=1280, ge=256, le=4096)
     not_localised: Literal["say", "draw"] = "say"
+    language: str = "en"
+
+    @field_validator("language")
+    @classmethod
+    def _there_is(cls, language: str) -> str:
+        if language not in languages():
+            raise ValueError(f"there is no such language; wanted one of {', '.join(languages())}")
+        return language
 
 
 class Delivery(Part):

@@ -29,6 +29,8 @@ class ResultContext:
     """the instance whose patient and study every result carries; None: each result's own source"""
     draw_not_localised: bool = False
     """whether the heat of a map that points outside the lungs is drawn all the same"""
+    language: str = "en"
+    """of the overlay's words"""
 
     def __post_init__(self) -> None:
         if self.started_at.tzinfo is None:

@@ -9,10 +9,13 @@ from pydicom import Dataset
 
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Reading
-from cxrnode.results.banner import NOMINAL, PAPER, Banner, banner_for
+from cxrnode.language import Words, load_words
+from cxrnode.results.banner import PAPER, Banner, banner_for
 from cxrnode.results.capture import new_capture, put_pixels
 from cxrnode.results.context import ResultContext
 from cxrnode.results.heat import opacity, paint
+from cxrnode.results.outline import trace
+from cxrnode.results.pen import NOMINAL
 from cxrnode.results.words import NOTICE, outcome_sentence, plain
 
 SMALLEST_SIDE = 640
@@ -39,7 +42,8 @@ def build_overlay(
     Raises ValueError for a reading without a finding: there is nothing to lay over.
     """
     draws = context.draw_not_localised
-    pixels = draw(radiograph, reading, context.algorithm, context.overlay_longest_side, draw_not_localised=draws)
+    words, side = load_words(context.language), context.overlay_longest_side
+    pixels = draw(radiograph, reading, context.algorithm, side, words=words, draw_not_localised=draws)
     overlay = new_capture(Family.OVERLAY, source, reading, context)
     _describe(overlay, reading, context)
     put_pixels(overlay, pixels)
@@ -52,13 +56,14 @@ def draw(
     algorithm: Algorithm,
     longest_side: int,
     *,
+    words: Words,
     draw_not_localised: bool = False,
 ) -> NDArray[np.uint8]:
     """The picture with its banners, (rows, columns, 3) uint8, no side longer than `longest_side`."""
     if reading.finding is None:
         raise ValueError(f"a {reading.outcome} reading has nothing to draw")
     shown = reading.finding.localised or draw_not_localised
-    banner = banner_for(reading, algorithm, shown=shown)
+    banner = banner_for(reading, algorithm, words, shown=shown)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
     greys = Image.fromarray(radiograph).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -67,7 +72,9 @@ def draw(
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0
 
     canvas = Image.new("RGB", frame.canvas, PAPER)
-    canvas.paste(Image.fromarray(paint(eight_bits, values, strength)), (frame.left, frame.top))
+    picture = Image.fromarray(paint(eight_bits, values, strength))
+    trace(picture, reading.regions, radiograph.shape)
+    canvas.paste(picture, (frame.left, frame.top))
     banner.draw(canvas)
     return np.asarray(canvas)
 
@@ -88,7 +95,7 @@ def _describe(overlay: Dataset, reading: Reading, context: ResultContext) -> Non
     overlay.BurnedInAnnotation = "YES"
     sentence = outcome_sentence(reading, context.algorithm)
     drawn = f"Radiograph resampled to 8 bits, with the {context.algorithm.explanation} map above the operating point"
-    drawn = f"{drawn}, its half maximum line"
+    drawn = f"{drawn}, the outlines of its regions"
     if reading.finding is not None and not (reading.finding.localised or context.draw_not_localised):
         drawn = "Radiograph resampled to 8 bits, without its map"
     sentence = f"{sentence} {reading.reason}".rstrip()

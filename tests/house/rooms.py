@@ -16,7 +16,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("orientation", "regions"),
         *("results", "render", "samples"),
     ),
-    "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "log"),
+    "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "language", "log"),
     "floor": ("errors", "faults"),
 }
 

@@ -52,7 +52,8 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
 
 def test_the_wheel_holds_every_room_and_all_that_they_read_when_running(wheel: Path) -> None:
     held = set(ZipFile(wheel).namelist())
-    read = [*ROOT.glob("cxrnode/results/fonts/*"), *ROOT.glob("cxrnode/pages/*"), *ROOT.glob("models/zoo/*/*")]
+    folders = ("cxrnode/results/fonts", "cxrnode/results/languages", "cxrnode/pages", "models/zoo/*")
+    read = [path for folder in folders for path in ROOT.glob(f"{folder}/*")]
 
     wanted = {str(path.relative_to(ROOT)) for path in (*modules().values(), *read)}
     assert wanted - held == set()

@@ -7,25 +7,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
-from cxrnode.finding import Outcome, Reading
-from cxrnode.results.banner import MARGIN, NOMINAL, PAPER, banner_for
+from cxrnode.finding import Outcome, Reading, Region, Side
+from cxrnode.language import Words, load_words
+from cxrnode.results.banner import MARGIN, PAPER, banner_for
 from cxrnode.results.encode import encode
-from cxrnode.results.heat import FLOOR, contour, opacity, paint
+from cxrnode.results.heat import FLOOR, opacity, paint
+from cxrnode.results.outline import OUTLINE_COLOUR, lines, trace
 from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
+from cxrnode.results.pen import NOMINAL
 from tests.builders import make_cxr
 from tests.fakes import ALGORITHM
-from tests.readings import analysed, astray, context_for, heatmap, radiograph_of, unread, written
+from tests.readings import analysed, astray, context_for, heatmap, radiograph_of, unread, with_regions, written
 
 SOURCE = make_cxr(InstanceNumber=7)
+ENGLISH = load_words("en")
 
 
-def drawn(reading: Reading, shape: tuple[int, int] = (300, 280), side: int = 1280) -> tuple[NDArray[np.uint8], Frame]:
-    picture = draw(radiograph_of(*shape), reading, ALGORITHM, side)
-    return picture, frame_for(shape, banner_for(reading, ALGORITHM), side)
+def drawn(
+    reading: Reading, shape: tuple[int, int] = (300, 280), side: int = 1280, words: Words = ENGLISH
+) -> tuple[NDArray[np.uint8], Frame]:
+    picture = draw(radiograph_of(*shape), reading, ALGORITHM, side, words=words)
+    return picture, frame_for(shape, banner_for(reading, ALGORITHM, words), side)
 
 
 def inside(picture: NDArray[np.uint8], frame: Frame) -> NDArray[np.int16]:
@@ -52,15 +58,23 @@ def test_heat_grows_with_the_probability() -> None:
     assert 0 < heat[0] < heat[-1] / 1.5
 
 
-def test_outside_the_map_every_grey_is_the_radiograph_s_own() -> None:
-    positive, frame = drawn(analysed(SOURCE, 0.95))
-    negative, other = drawn(analysed(SOURCE, 0.05))
+def test_outside_heat_lines_and_numbers_every_grey_is_the_radiograph_s_own() -> None:
+    shape = (300, 280)
+    positive, frame = drawn(with_regions(analysed(SOURCE, 0.95), SOURCE, shape), shape)
+    negative, other = drawn(analysed(SOURCE, 0.05), shape)
     assert frame == other
 
-    outside = heatmap().resized(frame.rows, frame.columns) < FLOOR / 2
+    size = (frame.columns, frame.rows)
+    strokes = Image.new("RGB", size, (1, 2, 3))
+    trace(strokes, with_regions(analysed(SOURCE), SOURCE, shape).regions, shape)
+    heat = heatmap().resized(frame.rows, frame.columns) > FLOOR
+    outside = ~heat & (np.asarray(strokes) == (1, 2, 3)).all(axis=-1)
     assert 0.3 < outside.mean() < 0.95
     assert np.array_equal(inside(positive, frame)[outside], inside(negative, frame)[outside])
     assert (inside(positive, frame)[~outside] != inside(negative, frame)[~outside]).any()
+    greys = Image.fromarray(radiograph_of(*shape)).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    eight_bits = np.rint(np.clip(np.asarray(greys), 0, 1) * 255)
+    assert np.array_equal(inside(positive, frame)[outside], np.stack([eight_bits] * 3, axis=-1)[outside])
 
 
 def test_an_empty_map_draws_nothing() -> None:
@@ -69,10 +83,55 @@ def test_an_empty_map_draws_nothing() -> None:
     assert not colourfulness(inside(picture, frame)).any()
 
 
-def test_the_contour_stands_at_half_of_the_maximum() -> None:
-    values = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (20, 1))
+def test_a_region_s_outline_stands_where_the_region_says_at_any_size() -> None:
+    square = np.array([(60, 90), (180, 90), (180, 210), (60, 210), (60, 90)], dtype=np.float64)
+    for scale in (0.5, 1.0, 4.0):
+        picture = Image.new("RGB", (round(280 * scale), round(300 * scale)), (128, 128, 128))
+        trace(picture, [Region(square, 1.0)], (300, 280))
 
-    assert np.flatnonzero(contour(values, 0.5, 1.0)[10] > 0.4).tolist() == [50]
+        line = (np.asarray(picture) == OUTLINE_COLOUR).all(axis=-1)
+        rows, columns = np.flatnonzero(line[:, round(120 * scale)]), np.flatnonzero(line[round(150 * scale)])
+        low, high = np.array([columns.min(), rows.max()]), np.array([columns.max(), rows.max()])
+        assert low == pytest.approx(np.array([60, 210]) * scale, abs=3)
+        assert high == pytest.approx(np.array([180, 210]) * scale, abs=3)
+
+
+def test_a_line_covers_as_much_of_a_pixel_as_lies_under_it() -> None:
+    level = np.array([(0, 10), (40, 10), (0, 10)], dtype=np.float64)
+
+    covered = np.asarray(lines((40, 20), [level], 2.0))[:, 20] / 255
+
+    assert covered[8:12].tolist() == pytest.approx([0, 1, 1, 0], abs=0.3)
+    assert covered.sum() == pytest.approx(2.0, abs=0.3)
+
+
+@pytest.mark.parametrize(("side", "letter"), [(None, ""), (Side.LEFT, "L"), (Side.RIGHT, "R")])
+def test_regions_are_numbered_as_in_the_report_and_have_a_side_only_where_it_is_known(
+    side: Side | None, letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_words: list[str] = []
+    text = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda *given, **more: (written_words.append(given[2]), text(*given, **more))
+    )
+    square = np.array([(60, 90), (180, 90), (180, 210), (60, 210), (60, 90)], dtype=np.float64)
+
+    trace(Image.new("RGB", (280, 300)), [Region(square, 2.0, side), Region(square / 2, 1.0)], (300, 280))
+
+    assert written_words == [f"1 {letter}".strip(), "2"]
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (260, 0), (0, 280), (260, 280)])
+def test_a_number_stays_on_the_picture(corner: tuple[int, int]) -> None:
+    x, y = corner
+    square = np.array([(x, y), (x + 20, y), (x + 20, y + 20), (x, y + 20), (x, y)], dtype=np.float64)
+    bare, numbered = Image.new("RGB", (280, 300), (128, 128, 128)), Image.new("RGB", (400, 420), (128, 128, 128))
+    trace(bare, [Region(square, 1.0, Side.LEFT)], (300, 280))
+    centred = square + 60
+    trace(numbered, [Region(centred, 1.0, Side.LEFT)], (420, 400))
+
+    cyan = [(np.asarray(picture) == OUTLINE_COLOUR).all(axis=-1).sum() for picture in (bare, numbered)]
+    assert cyan[0] > 0.5 * cyan[1]
 
 
 @pytest.mark.parametrize("point", [0.0, 0.42, 1.0])
@@ -121,11 +180,11 @@ def test_nothing_written_runs_over_the_edge(probability: float) -> None:
 
 
 def test_warnings_that_do_not_fit_are_announced() -> None:
-    banner = banner_for(analysed(SOURCE, warnings=tuple(f"Warning number {n}." for n in range(9))), ALGORITHM)
+    banner = banner_for(analysed(SOURCE, warnings=tuple(f"Warning number {n}." for n in range(9))), ALGORITHM, ENGLISH)
 
     words = [line for line, _ in banner.lines]
     assert "Warning: there are more; see the report." in words
-    assert "made-up 1; trained on ages 1 to 5 years; the" in " ".join(words)
+    assert "made-up 1; trained on ages 1 to 5 years. The" in " ".join(words)
     assert "74.0%" in " ".join(words)
 
 
@@ -155,7 +214,7 @@ def test_the_object_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> N
     assert (overlay.InstanceNumber, overlay.BodyPartExamined) == (7, "THORAX")
     assert overlay.LossyImageCompression == "01"
     assert (overlay.PatientName, overlay.StudyInstanceUID) == (source.PatientName, source.StudyInstanceUID)
-    assert np.array_equal(overlay.pixel_array, draw(radiograph_of(), reading, ALGORITHM, 1280))
+    assert np.array_equal(overlay.pixel_array, drawn(reading)[0])
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
@@ -180,13 +239,13 @@ def test_two_images_of_a_study_share_a_series_and_no_instance_uid() -> None:
 
 def test_there_is_nothing_to_draw_without_a_finding() -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
-        draw(radiograph_of(), unread(SOURCE, Outcome.REFUSED), ALGORITHM, 1280)
+        draw(radiograph_of(), unread(SOURCE, Outcome.REFUSED), ALGORITHM, 1280, words=ENGLISH)
 
 
 def test_a_map_that_points_outside_the_lungs_is_not_drawn_but_said() -> None:
     reading = astray(SOURCE)
-    plain = draw(radiograph_of(), reading, ALGORITHM, 1280)
-    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM, shown=False), 1280)
+    plain = draw(radiograph_of(), reading, ALGORITHM, 1280, words=ENGLISH)
+    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM, ENGLISH, shown=False), 1280)
 
     assert not colourfulness(inside(plain, frame)).any()
     assert colourfulness(inside(*drawn(astray(SOURCE, 0.8, localised=True)))).any()
@@ -202,8 +261,8 @@ def test_a_site_that_wants_it_gets_the_heat_all_the_same() -> None:
     reading = astray(SOURCE)
     context = replace(context_for(SOURCE), draw_not_localised=True)
 
-    picture = draw(radiograph_of(), reading, ALGORITHM, 1280, draw_not_localised=True)
+    picture = draw(radiograph_of(), reading, ALGORITHM, 1280, words=ENGLISH, draw_not_localised=True)
 
-    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM), 1280)
+    frame = frame_for(radiograph_of().shape, banner_for(reading, ALGORITHM, ENGLISH), 1280)
     assert colourfulness(inside(picture, frame)).any()
     assert "without its map" not in build_overlay(SOURCE, radiograph_of(), reading, context).DerivationDescription

@@ -1,0 +1,57 @@
+"""The outlines of regions on a picture, with the numbers that the report gives them; legible on any grey."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from cxrnode.finding import Region, Side
+from cxrnode.results.pen import font
+
+OUTLINE_COLOUR, HALO_COLOUR = (90, 240, 255), (0, 0, 0)
+BOLD = "DejaVuSans-Bold.ttf"
+SIDES = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
+FINER = 4
+"""Lines are drawn this much larger, then made small: PIL's own have ragged edges."""
+
+
+def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...]) -> None:
+    """Draw the regions of a source of `shape` (rows, columns) on an RGB picture of the whole of it.
+
+    Each is numbered from 1 in the order given and has L or R, the patient's side, where that is known.
+    """
+    scale = np.array([picture.width / shape[1], picture.height / shape[0]])
+    outlines = [region.outline * scale for region in regions]
+    width = thickness(picture)
+    picture.paste(HALO_COLOUR, mask=lines(picture.size, outlines, 2 * width))
+    picture.paste(OUTLINE_COLOUR, mask=lines(picture.size, outlines, width))
+    for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
+        _label(picture, outline, f"{number}{SIDES[region.side]}")
+
+
+def thickness(picture: Image.Image) -> float:
+    """How wide an outline is without its halo, in pixels of the picture."""
+    return max(2.0, max(picture.size) / 400)
+
+
+def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width: float) -> Image.Image:
+    """How much of each pixel is covered by closed lines of this width, 0 to 255."""
+    mask = Image.new("L", (size[0] * FINER, size[1] * FINER))
+    pen = ImageDraw.Draw(mask)
+    for outline in outlines:
+        points = [(float(x), float(y)) for x, y in outline * FINER - 0.5]
+        pen.line([*points, points[1]], fill=255, width=round(width * FINER), joint="curve")
+    return mask.reduce(FINER)
+
+
+def _label(picture: Image.Image, outline: NDArray[np.float64], words: str) -> None:
+    """Above the outline's highest point, or below it where there is no room above; never over the picture's edge."""
+    size, gap = max(12.0, max(picture.size) / 36), 2 * thickness(picture)
+    letters, halo = font(BOLD, size), round(size / 8)
+    left, top, right, bottom = letters.getbbox(words, anchor="lt", stroke_width=halo)
+    x, y = outline[outline[:, 1].argmin()]
+    y = y - gap - bottom if y - gap - bottom + top >= 0 else y + gap
+    x = min(max(x - (left + right) / 2, -left), picture.width - right)
+    pen = ImageDraw.Draw(picture)
+    pen.text((x, y), words, OUTLINE_COLOUR, letters, anchor="lt", stroke_width=halo, stroke_fill=HALO_COLOUR)
