@@ -109,7 +109,7 @@ def analyse_one(
 
 
 def write_objects(analysis: Analysis, out: Path) -> list[str]:
-    """Write each object as DICOM, and beside it the report as HTML or the overlay as PNG; the DICOM files' names."""
+    """Write each object as DICOM, and beside it a report as HTML and a picture as PNG; the DICOM files' names."""
     out.mkdir(parents=True, exist_ok=True)
     names = []
     for number, item in enumerate(analysis.objects):
@@ -118,7 +118,7 @@ def write_objects(analysis: Analysis, out: Path) -> list[str]:
         dataset = pydicom.dcmread(path)
         if item.family is Family.REPORT:
             path.with_suffix(".html").write_text(report_html(dataset), encoding="utf-8")
-        else:
+        elif item.family in (Family.OVERLAY, Family.MAP):
             path.with_suffix(".png").write_bytes(overlay_png(dataset))
         names.append(str(path))
     return names

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.ledger.account import RoundLine
@@ -24,7 +25,7 @@ def exhibit(study: Study, line: RoundLine | None, returned: Sequence[Path], out:
         if dataset.Modality == "SR":
             (folder / "report.html").write_text(report_html(dataset), encoding="utf-8")
             report = f"{name}/report.html"
-        else:
+        elif dataset.SOPClassUID == SecondaryCaptureImageStorage:
             (folder / f"overlay-{number}.png").write_bytes(overlay_png(dataset))
             overlays.append(f"{name}/overlay-{number}.png")
     return Exhibit(

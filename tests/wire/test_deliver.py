@@ -10,10 +10,12 @@ from pynetdicom import AE, evt
 from cxrnode.deliver import Answer, Sent, echo, judge, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
+from cxrnode.results.derived import SERIES
 from cxrnode.samples import free_ports
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fakes import FakePacs
 from tests.nodes import saved
+from tests.studies import STUDIES
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,19 @@ from tests.nodes import saved
 )
 def test_each_status_asks_for_one_thing(status: int | None, answer: Answer) -> None:
     assert judge(status) is answer
+
+
+def test_every_family_is_offered_and_taken(tmp_path: Path) -> None:
+    files = STUDIES["positive"]().write_results(tmp_path)
+
+    with FakePacs().listening() as pacs:
+        answers: list[Sent] = []
+        send(files, pacs.destination(), "CXRNODE", lambda _index, sent: answers.append(sent))
+
+    assert [sent.answer for sent in answers] == [Answer.ACCEPTED] * len(files)
+    wanted = {pydicom.dcmread(file).SOPClassUID for file in files}
+    assert {dataset.SOPClassUID for dataset in pacs.stored} == wanted
+    assert {series.sop_class_uid for series in SERIES.values()} <= wanted
 
 
 def test_the_very_bytes_of_the_file_arrive(tmp_path: Path) -> None:
