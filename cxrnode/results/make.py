@@ -11,6 +11,7 @@ from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome, Reading
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import referable
+from cxrnode.results.keyobjects import build_key_objects
 from cxrnode.results.map import build_map
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.presentation import build_presentation
@@ -37,16 +38,19 @@ class Made:
 
 
 def make(images: Sequence[Told], wanted: Mapping[Outcome, frozenset[Family]], context: ResultContext) -> Iterator[Made]:
-    """One report of all images, then what is wanted of each; nothing when none is a frontal chest radiograph.
+    """One report of all images and one selection of the positives, then what is wanted of each image.
 
-    No object depends on which others are made.
+    Nothing when none is a frontal chest radiograph. No object depends on which others are made.
     """
     about = frozenset(image.reading.outcome for image in images) - {Outcome.NOT_APPLICABLE}
     if not about:
         return
+    sources, readings = [image.source for image in images], [image.reading for image in images]
     if any(Family.REPORT in wanted[outcome] for outcome in about):
-        report = build_report([image.source for image in images], [image.reading for image in images], context)
-        yield Made(Family.REPORT, about, report)
+        yield Made(Family.REPORT, about, build_report(sources, readings, context))
+    flag = Family.KEY_OBJECTS in wanted[Outcome.POSITIVE]
+    if flag and (selection := build_key_objects(sources, readings, context)) is not None:
+        yield Made(Family.KEY_OBJECTS, frozenset({Outcome.POSITIVE}), selection)
     for image in images:
         outcome = image.reading.outcome
         for family in MADE_OF[outcome]:

@@ -140,7 +140,9 @@ def _region_result(group: Dataset, outline: Dataset) -> RegionResult:
         elif concept == codes.TRACKING_UID:
             tracking_uid = text(item, "UID")
         elif concept == codes.FINDING_SITE:
-            side = next((SIDES.get(_code(part, "ConceptCodeSequence")) for part in items(item, "ContentSequence")), None)
+            side = next(
+                (SIDES.get(_code(part, "ConceptCodeSequence")) for part in items(item, "ContentSequence")), None
+            )
         elif concept in codes.MAPS.values():
             peak = _number(item.MeasuredValueSequence[0])
     points = np.asarray(outline.GraphicData, dtype=np.float64).reshape(-1, 2)

@@ -64,9 +64,7 @@ def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], contex
     return report
 
 
-def _tree(
-    source: Dataset, readings: Sequence[Reading], groups: Sequence[Group], context: ResultContext
-) -> Dataset:
+def _tree(source: Dataset, readings: Sequence[Reading], groups: Sequence[Group], context: ResultContext) -> Dataset:
     """The root container of TID 1500; its Qualitative Evaluations (row 12) say what holds of the whole study."""
     device = observer(context.algorithm.device_uid, context.station_name, context.algorithm.name)
     root: Dataset = MeasurementReport(

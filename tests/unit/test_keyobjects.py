@@ -7,9 +7,11 @@ import pytest
 from highdicom.ko import KeyObjectSelectionDocument
 from pydicom import Dataset, dcmread
 
+from cxrnode.family import Family
 from cxrnode.finding import Outcome, Reading
 from cxrnode.results.encode import encode
 from cxrnode.results.keyobjects import build_key_objects, build_rejection
+from cxrnode.results.make import Told, make
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.readback import content_item, named
 from cxrnode.results.report import build_report
@@ -98,6 +100,16 @@ def test_without_a_positive_there_is_no_selection() -> None:
     assert build_key_objects(sources[2:], readings[2:], context) is None
     (alone, *_), (positive, *_) = mixed(**NO_SERIES)
     assert build_key_objects([alone], [positive], context) is None
+
+
+@pytest.mark.parametrize("wanted_of", [Outcome.POSITIVE, Outcome.NEGATIVE])
+def test_a_selection_is_made_once_a_study_and_only_where_it_is_wanted_of_positives(wanted_of: Outcome) -> None:
+    images = [Told(source, reading) for source, reading in zip(*mixed(), strict=True)]
+    wanted = {outcome: frozenset[Family]() for outcome in Outcome} | {wanted_of: frozenset({Family.KEY_OBJECTS})}
+
+    made = [(one.family, one.outcomes) for one in make(images, wanted, context_for(images[0].source))]
+
+    assert made == ([(Family.KEY_OBJECTS, {Outcome.POSITIVE})] if wanted_of is Outcome.POSITIVE else [])
 
 
 def results(tmp_path: Path, **attributes: object) -> list[Dataset]:
