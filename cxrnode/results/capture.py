@@ -9,8 +9,7 @@ from cxrnode.family import Family
 from cxrnode.finding import Reading
 from cxrnode.results.codes import SPATIAL_RESAMPLING, coded
 from cxrnode.results.context import ResultContext
-from cxrnode.results.derived import copy_lossiness, new_derived, source_images
-from cxrnode.results.inherit import copy_sound
+from cxrnode.results.derived import copy_lossiness, copy_orientation, new_derived, source_images
 
 
 def new_capture(family: Family, source: Dataset, reading: Reading, context: ResultContext) -> Dataset:
@@ -23,8 +22,7 @@ def new_capture(family: Family, source: Dataset, reading: Reading, context: Resu
     capture.DateOfSecondaryCapture = capture.ContentDate
     capture.TimeOfSecondaryCapture = capture.ContentTime
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    capture.PatientOrientation = None
-    copy_sound(capture, source, "PatientOrientation")
+    copy_orientation(capture, source)
     capture.RecognizableVisualFeatures = "NO"
     capture.DerivationCodeSequence = [coded(SPATIAL_RESAMPLING)]
     if images := source_images(source, same_grid=False):

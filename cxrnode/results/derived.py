@@ -74,6 +74,12 @@ def source_images(source: Dataset, *, same_grid: bool) -> list[Dataset]:
     return [item]
 
 
+def copy_orientation(result: Dataset, source: Dataset) -> None:
+    """Patient Orientation (Type 2C of an image) as the source has it, empty where it has none."""
+    result.PatientOrientation = None
+    copy_sound(result, source, "PatientOrientation")
+
+
 def label_content(result: Dataset) -> None:
     """Content Identification (PS3.3 Table 10-12): what a viewer's list of annotations and segmentations shows."""
     result.ContentLabel = "AI_PNEUMONIA"

@@ -31,11 +31,12 @@ def inherit(result: Dataset, source: Dataset) -> None:
     A value that nobody has read yet is copied as its bytes, so that not even a name no decoder understands changes;
     one that was read is written again in the same character set. The result must be written in Explicit VR LE.
     """
-    for keyword in ("SpecificCharacterSet", *IDENTITY, *TYPE_2, *OPTIONAL, *SEQUENCES):
+    twin = _twin(source)
+    for keyword in TAKEN_OVER:
         element = as_written(source, keyword)
         if keyword in IDENTITY + TYPE_2:
             setattr(result, keyword, None)
-        if element is not None and _wanted(source, keyword):
+        if element is not None and _wanted(twin, keyword):
             result[element.tag] = element
     # Else pydicom would decode what was copied as bytes and encode it anew when it writes.
     encodings = convert_encodings(result.get("SpecificCharacterSet"))
@@ -58,6 +59,15 @@ def as_written(source: Dataset, keyword: str) -> DataElement | RawDataElement | 
     if dictionary_VR(element.tag) == "SQ":  # its items may be written in another byte order or without VRs
         return deepcopy(source[element.tag])
     return element._replace(VR=dictionary_VR(element.tag))
+
+
+def _twin(source: Dataset) -> Dataset:
+    """The same values to be judged, for pydicom keeps what it has read, and the next result would not get the bytes."""
+    twin = Dataset()
+    for keyword in TAKEN_OVER:
+        if (element := source.get_item(keyword)) is not None:
+            twin[element.tag] = deepcopy(element)
+    return twin
 
 
 def _wanted(source: Dataset, keyword: str) -> bool:
@@ -84,6 +94,7 @@ SEQUENCES: dict[str, Callable[[Dataset], bool]] = {
     "DeidentificationMethodCodeSequence": is_code,
     "ProcedureCodeSequence": is_code,
 }
+TAKEN_OVER = ("SpecificCharacterSet", *IDENTITY, *TYPE_2, *OPTIONAL, *SEQUENCES)
 
 
 def _sound(source: Dataset, keyword: str) -> bool:

@@ -12,9 +12,8 @@ from cxrnode.finding import Reading, Region
 from cxrnode.results import codes
 from cxrnode.results.codes import coded
 from cxrnode.results.context import ResultContext
-from cxrnode.results.derived import copy_lossiness, label_content, new_derived, source_images
+from cxrnode.results.derived import copy_lossiness, copy_orientation, label_content, new_derived, source_images
 from cxrnode.results.evidence import reference
-from cxrnode.results.inherit import copy_sound
 from cxrnode.results.tracking import LAB, region_name, region_uid
 from cxrnode.results.words import plain
 from cxrnode.uids import uid_from
@@ -34,7 +33,7 @@ def build_segmentation(source: Dataset, reading: Reading, context: ResultContext
     label_content(segmentation)
     segmentation.DeviceSerialNumber = context.algorithm.digest[:64]
     segmentation.ImageType = ["DERIVED", "PRIMARY"]
-    copy_sound(segmentation, source, "PatientOrientation")
+    copy_orientation(segmentation, source)
     segmentation.BurnedInAnnotation = "NO"
     segmentation.LossyImageCompression = "00"
     copy_lossiness(segmentation, source)

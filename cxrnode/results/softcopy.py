@@ -8,7 +8,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from cxrnode.errors import Refused
-from cxrnode.greyscale import POLARITY, read_lut
+from cxrnode.greyscale import POLARITY, Lut, read_lut
 from cxrnode.header import items, numbers, text, texts
 from cxrnode.results.inherit import copy_sound
 
@@ -37,22 +37,19 @@ def keep_look(state: Dataset, source: Dataset) -> None:
 def _keep_modality(state: Dataset, source: Dataset) -> None:
     """Modality LUT (PS3.3 C.11.1)."""
     if luts := items(source, "ModalityLUTSequence"):
-        lut = _lut(luts[0], source)
-        lut.ModalityLUTType = "US"
-        copy_sound(lut, luts[0], "ModalityLUTType")
-        state.ModalityLUTSequence = [lut]
+        state.ModalityLUTSequence = [_lut(_read(luts[0], source))]
+        state.ModalityLUTSequence[0].ModalityLUTType = "US"
     elif numbers(source, "RescaleSlope") or numbers(source, "RescaleIntercept"):
         state.RescaleSlope = _first(source, "RescaleSlope", 1.0)
         state.RescaleIntercept = _first(source, "RescaleIntercept", 0.0)
         state.RescaleType = "US"
-        copy_sound(state, source, "RescaleType")
 
 
 def _keep_voi(state: Dataset, source: Dataset) -> None:
     """Softcopy VOI LUT (PS3.3 C.11.8)."""
     voi = Dataset()
     if luts := items(source, "VOILUTSequence"):
-        voi.VOILUTSequence = [_lut(luts[0], source)]
+        voi.VOILUTSequence = [_lut(_full_range(_read(luts[0], source)))]
     elif numbers(source, "WindowCenter"):
         voi.WindowCenter = _first(source, "WindowCenter", 0.0)
         voi.WindowWidth = _first(source, "WindowWidth", 1.0)
@@ -62,19 +59,29 @@ def _keep_voi(state: Dataset, source: Dataset) -> None:
     state.SoftcopyVOILUTSequence = [voi]
 
 
-def _lut(item: Dataset, source: Dataset) -> Dataset:
-    """A LUT item with VRs that do not hang on the source's Pixel Representation."""
+def _read(item: Dataset, source: Dataset) -> Lut:
     syntax = UID(text(getattr(source, "file_meta", Dataset()), "TransferSyntaxUID") or ExplicitVRLittleEndian)
-    lut = read_lut(item, little_endian=syntax.is_little_endian)
-    entries, bits = len(lut.table) % 2**16, lut.bits
-    kept = Dataset()
+    return read_lut(item, little_endian=syntax.is_little_endian)
+
+
+def _full_range(lut: Lut) -> Lut:
+    """A VOI LUT of 9 to 15 bits, which an image may have, as the one of 16 that a presentation state may."""
+    if lut.bits in (8, 16):
+        return lut
+    return Lut(lut.first, 16, np.rint(lut.table * ((2**16 - 1) / (2**lut.bits - 1))).astype(np.uint16))
+
+
+def _lut(lut: Lut) -> Dataset:
+    """A LUT item of 8 or 16 bits (PS3.3 C.11.1.1) with VRs that do not hang on the source's Pixel Representation."""
+    entries, bits = len(lut.table) % 2**16, 8 if lut.bits == 8 else 16
+    item = Dataset()
     if lut.first < 0:
-        kept.add_new("LUTDescriptor", "SS", [entries - 2**16 if entries >= 2**15 else entries, lut.first, bits])
+        item.add_new("LUTDescriptor", "SS", [entries - 2**16 if entries >= 2**15 else entries, lut.first, bits])
     else:
-        kept.add_new("LUTDescriptor", "US", [entries, lut.first, bits])
+        item.add_new("LUTDescriptor", "US", [entries, lut.first, bits])
     content = lut.table.astype(np.uint8 if bits == 8 else "<u2").tobytes()
-    kept.add_new("LUTData", "OW", content + b"\0" * (len(content) % 2))
-    return kept
+    item.add_new("LUTData", "OW", content + b"\0" * (len(content) % 2))
+    return item
 
 
 def _keep_shutter(state: Dataset, source: Dataset) -> None:

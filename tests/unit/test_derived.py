@@ -75,6 +75,18 @@ def test_every_real_film_has_one_of_each(builder: Build, shared_data: Path) -> N
             assert made.StudyInstanceUID == source.StudyInstanceUID
 
 
+def test_every_result_of_a_source_carries_the_very_same_bytes() -> None:
+    """Escape sequences may be written in more than one way, and archives compare bytes."""
+    korean = b"\x1b$)C\xb1\xe8\xc8\xf1\x1b(B\\Kim^A "
+    placeholder = "K" * len(korean)
+    film = encode(make_cxr(SpecificCharacterSet=["", "ISO 2022 IR 149"], OtherPatientNames=placeholder))
+    source = dcmread(io.BytesIO(film.replace(placeholder.encode(), korean)))
+
+    made = families_of(source, with_regions(analysed(source), source))
+
+    assert [korean in encode(dataset) for dataset in made.values()] == [True] * len(made)
+
+
 def test_a_positive_has_every_family_each_in_a_series_of_its_own() -> None:
     source = make_cxr()
 

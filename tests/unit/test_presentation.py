@@ -133,6 +133,16 @@ DT_IN_UTC = [
 ]
 
 
+def test_a_lut_has_the_bits_that_a_presentation_state_may_have(tmp_path: Path) -> None:
+    source = make_cxr(VOILUTSequence=[lut_item([0, 4095], -5 % 2**16, 12)], WindowCenter=None, WindowWidth=None)
+
+    state = state_of(source, with_regions(analysed(source), source), tmp_path)
+
+    (lut,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence
+    assert lut.LUTDescriptor == [2, -5 % 2**16, 16]
+    assert np.frombuffer(lut.LUTData, dtype="<u2").tolist() == [0, 65535]
+
+
 def test_shutter_function_and_spacing_are_the_source_s(tmp_path: Path) -> None:
     source = make_cxr(
         VOILUTFunction="SIGMOID",

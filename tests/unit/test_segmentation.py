@@ -151,6 +151,16 @@ def test_the_segmentation_names_its_film_and_lies_as_it_does(tmp_path: Path) -> 
     assert made.SegmentsOverlap == "NO"
 
 
+def test_without_an_orientation_the_attribute_is_there_and_empty(tmp_path: Path) -> None:
+    source = make_cxr(PatientOrientation=None)
+
+    made = written(
+        build_segmentation(source, with_regions(analysed(source), source), context_for(source)), tmp_path / "seg.dcm"
+    )
+
+    assert made["PatientOrientation"].is_empty, "Type 2C (PS3.3 C.7.6.1)"
+
+
 def test_there_is_nothing_to_segment_without_regions() -> None:
     source = make_cxr()
 
