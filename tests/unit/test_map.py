@@ -35,7 +35,7 @@ def test_the_raw_activation_comes_back(peak: float, tmp_path: Path) -> None:
 
     raw = apply_modality_lut(made.pixel_array, made)
     wanted = seen.resized(made.Rows, made.Columns).astype(np.float64) * peak
-    assert np.abs(raw - wanted).max() <= peak / 65535
+    assert np.abs(raw - wanted).max() <= 0.51 * peak / 65535
     assert repr(peak) in made.DerivationDescription
     assert "65535" in made.DerivationDescription
 

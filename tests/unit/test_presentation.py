@@ -64,15 +64,25 @@ def test_the_outlines_come_back_point_by_point_in_one_layer(tmp_path: Path) -> N
     assert {one.GraphicLayer for one in state.GraphicAnnotationSequence} == {state.GraphicLayerSequence[0].GraphicLayer}
 
 
-@pytest.mark.parametrize("corner", [(0, 0), (COLUMNS - 20, 0), (0, ROWS - 20), (COLUMNS - 20, ROWS - 20), (100, 150)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 20, 20),
+        (COLUMNS - 20, 0, COLUMNS, 20),
+        (0, ROWS - 20, 20, ROWS),
+        (COLUMNS - 20, ROWS - 20, COLUMNS, ROWS),
+        (COLUMNS - 9, ROWS - 2, COLUMNS, ROWS),
+        (100, 150, 120, 170),
+        (0, 0, COLUMNS, ROWS),
+    ],
+)
 @pytest.mark.parametrize("side", [Side.LEFT, Side.RIGHT, None])
 def test_every_region_has_a_label_of_its_own_inside_the_image(
-    corner: tuple[int, int], side: Side | None, tmp_path: Path
+    box: tuple[int, int, int, int], side: Side | None, tmp_path: Path
 ) -> None:
     source = make_cxr(np.arange(ROWS * COLUMNS, dtype=np.uint16).reshape(ROWS, COLUMNS) % 4096)
-    left, top = corner
 
-    state = state_of(source, read_with(source, boxed(left, top, left + 20, top + 20, side)), tmp_path)
+    state = state_of(source, read_with(source, boxed(*box, side)), tmp_path)
 
     label, notice = (annotation.TextObjectSequence[0] for annotation in state.GraphicAnnotationSequence)
     assert label.UnformattedTextValue == "AI: pneumonia, region 1" + (f", {side} lung" if side else "")
