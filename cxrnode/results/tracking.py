@@ -4,11 +4,11 @@ from highdicom.color import CIELabColor
 
 from cxrnode.finding import Reading, Region
 from cxrnode.results.context import ResultContext
-from cxrnode.results.outline import OUTLINE_COLOUR
 from cxrnode.uids import Role
 
-LAB = list(CIELabColor.from_rgb(*OUTLINE_COLOUR).value)
-"""The overlay's colour of a region as other objects recommend it (PS3.3 C.10.7.1.1)."""
+COLOUR = (90, 240, 255)
+LAB = list(CIELabColor.from_rgb(*COLOUR).value)
+"""The same as PS3.3 C.10.7.1.1 has it."""
 
 
 def region_name(number: int, region: Region) -> str:
