@@ -108,6 +108,25 @@ def status(
 
 
 @app.command()
+def withdraw(
+    reason: Annotated[str, typer.Option(help="Why, in a sentence; it goes into the rejection notes and the ledger.")],
+    model: Annotated[str | None, typer.Option(help="Results of this model: its name, or name and version.")] = None,
+    study: Annotated[str | None, typer.Option(help="Results of the study with this key, as `status` shows it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be withdrawn.")] = False,
+    json: Json = False,
+) -> None:
+    """Reject results that were delivered, wherever they are, and send no more of them."""
+    from cxrnode.withdraw import as_reason
+    from cxrnode.withdraw import withdraw as run
+
+    if (model is None) == (study is None):
+        raise typer.BadParameter("wanted one of --model and --study")
+    if not (said := as_reason(reason)):
+        raise typer.BadParameter("is empty; wanted why the results are withdrawn", param_hint="--reason")
+    run(_start("warning"), model=model, study=study, reason=said, dry_run=dry_run, as_json=json)
+
+
+@app.command()
 def analyse(
     paths: Files,
     out: Annotated[Path | None, typer.Option(help="Folder for the result objects, pictures and pages.")] = None,
@@ -119,6 +138,21 @@ def analyse(
 
     if not analyse_files(paths, _start("warning"), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    wanted: Annotated[
+        list[str],
+        typer.Argument(help="A study's key or UID, result files, or folders of them.", metavar="STUDY|FILE|DIR..."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the pages and pictures.")] = Path("show-out"),
+    json: Json = False,
+) -> None:
+    """Show results without a viewer: reports as HTML, all else as PNG, and an index; works offline."""
+    from cxrnode.show import show as run
+
+    run(wanted, _start("warning"), out, as_json=json)
 
 
 @rules.command("test")

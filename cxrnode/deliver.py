@@ -48,15 +48,24 @@ def judge(status: int | None) -> Answer:
     return Answer.REFUSED
 
 
-def send(files: Sequence[Path], destination: Destination, calling_ae: str, told: Callable[[int, Sent], None]) -> None:
+def send(
+    files: Sequence[Path],
+    destination: Destination,
+    calling_ae: str,
+    told: Callable[[int, Sent], None],
+    wanted: Callable[[int], bool] = lambda _index: True,
+) -> None:
     """Send Part 10 files as they are over one association; `told(index, sent)` is called after each answer.
 
-    Raises PeerUnavailable when there is no association, or when it breaks; what was told before holds.
+    `wanted(index)` is asked just before each: what is not wanted any more is passed over. Raises PeerUnavailable when
+    there is no association, or when it breaks; what was told before holds.
     """
     headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     association = associate(destination, calling_ae, contexts_for(headers))
     try:
         for index, (file, header) in enumerate(zip(files, headers, strict=True)):
+            if not wanted(index):
+                continue
             told(index, _send_one(association, file, header, destination))
             if not association.is_established:
                 raise PeerUnavailable(

@@ -13,6 +13,7 @@ CxrNodeError
    ├─ Unreadable             absent or damaged bytes (the outcome is "failed")
    ├─ ModelMismatch          the weights are not the ones on the card
    ├─ TrainingError          recipe or data set not fit to train on
+   ├─ Unknown                no study or model has the name that was given
    ├─ PeerRefused            the peer answered with a failure status (carries the status)
    └─ StaleLease             somebody else holds this task now: drop the work
 """
@@ -68,6 +69,10 @@ class ModelMismatch(Permanent):
 
 class TrainingError(Permanent):
     """A recipe or a data set is not fit to train on."""
+
+
+class Unknown(Permanent):
+    """A study or a model was asked for by a name that the ledger does not know."""
 
 
 class PeerRefused(Permanent):

@@ -28,8 +28,8 @@ def as_object(total: Account, lines: list[RoundLine]) -> dict[str, object]:
     """The status as plain values for JSON."""
     rounds = [asdict(line) for line in lines]
     for line in rounds:
-        line["last_received_at"] = line["last_received_at"].isoformat()
-        line["finished_at"] = line["finished_at"] and line["finished_at"].isoformat()
+        for moment in ("last_received_at", "finished_at", "withdrawn_at"):
+            line[moment] = line[moment] and line[moment].isoformat()
     return {
         "received": total.total,
         "balanced": total.balanced,
@@ -53,10 +53,17 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     for row in lines:
         probability = "" if row.probability is None else f"{row.probability:.3f}"
         sent = "; ".join(f"{name}: {told}" for name, told in row.deliveries.items())
-        note = "; ".join((*row.reasons, row.last_error)).strip("; ")
+        note = "; ".join(filter(None, (*row.reasons, _withdrawn(row), row.last_error)))
         read_by = (row.route, row.model)
         rounds.add_row(
             *(row.study[:8], str(row.round_number), row.state, row.outcome, *read_by, str(row.instances)),
             *(probability, sent, note),
         )
     console.print(rounds)
+
+
+def _withdrawn(row: RoundLine) -> str:
+    if row.withdrawn_at is None:
+        return ""
+    notes = "; ".join(f"{name}: {told}" for name, told in row.notes.items()) or "none yet"
+    return f"withdrawn {row.withdrawn_at:%Y-%m-%d %H:%M} UTC: {row.withdrawn} (rejection notes: {notes})"

@@ -1,6 +1,5 @@
 """An analysis under lease: result bytes kept and the outcome written, or back to the ledger with the reason."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.destination import Destination
 from cxrnode.errors import StaleLease
 from cxrnode.ledger import outcomes, work
-from cxrnode.ledger.outcomes import ObjectRow, ReadingRow, RoundResult
+from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.routing import Choice, Decision, decide
@@ -77,7 +76,10 @@ def sent_to(destinations: Sequence[Destination], objects: Sequence[ResultObject]
 
 def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> None:
     lease, study, route = case.lease, case.study, case.decision.route
-    rows = [_keep(desk, lease, item) for item in analysis.objects]
+    rows = []
+    for item in analysis.objects:
+        uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
+        rows.append(desk.keep(lease, uids, item.family, item.content))
     readings = [
         ReadingRow(
             instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None
@@ -98,15 +100,6 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
     outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
     told = {"outcome": analysis.outcome, "objects": len(rows), "attempts": lease.attempts, "route": route}
     LOG.info("analysed", study=study.key, **told)
-
-
-def _keep(desk: Desk, lease: Lease, item: ResultObject) -> ObjectRow:
-    """The file's name holds the fence: a late worker never overwrites the bytes of the one that won."""
-    digest = hashlib.sha256(item.content).hexdigest()
-    name = f"{item.family}-{lease.fence}-{digest[:16]}"
-    desk.spool.keep_result(lease.round_key, name, item.content)
-    uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
-    return ObjectRow(*uids, role=item.family, file=name, sha256=digest)
 
 
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:

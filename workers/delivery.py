@@ -6,12 +6,13 @@ from time import perf_counter
 from cxrnode.deliver import Answer, Sent, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, StaleLease
-from cxrnode.ledger import outcomes, work
-from cxrnode.ledger.outcomes import Parcel
+from cxrnode.ledger import parcels, work
+from cxrnode.ledger.parcels import Parcel
 from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from workers.desk import Desk
+from workers.rejection import make_note
 
 LOG = logger("delivery")
 FATES = {Answer.ACCEPTED: Fate.ACCEPTED, Answer.REFUSED: Fate.REFUSED, Answer.LATER: Fate.DUE}
@@ -27,16 +28,17 @@ def deliver_leased(desk: Desk, lease: Lease) -> None:
 
 def _deliver(desk: Desk, lease: Lease) -> None:
     started = perf_counter()
-    parcels = outcomes.outstanding(desk.ledger, lease)
+    make_note(desk, lease)
+    due = parcels.outstanding(desk.ledger, lease)
     named = {destination.name: destination for destination in desk.settings.destinations}
     if lease.destination not in named:
         trouble = f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
     else:
-        trouble = _send(desk, lease, named[lease.destination], parcels)
-    left = outcomes.outstanding(desk.ledger, lease)
+        trouble = _send(desk, lease, named[lease.destination], due) if due else ""
+    left = parcels.outstanding(desk.ledger, lease)
     if not left:
-        outcomes.finish_delivery(desk.ledger, lease, (perf_counter() - started) * 1000, datetime.now(UTC))
-        LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(parcels))
+        parcels.finish_delivery(desk.ledger, lease, (perf_counter() - started) * 1000, datetime.now(UTC))
+        LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
     elif datetime.now(UTC) - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
         _give_up(desk, lease, left, trouble)
     else:
@@ -45,7 +47,7 @@ def _deliver(desk: Desk, lease: Lease) -> None:
         LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
 
 
-def _send(desk: Desk, lease: Lease, destination: Destination, parcels: list[Parcel]) -> str:
+def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel]) -> str:
     """Send and note each answer; returns what stood in the way of the rest, if anything did."""
     trouble = ""
 
@@ -55,12 +57,15 @@ def _send(desk: Desk, lease: Lease, destination: Destination, parcels: list[Parc
         if fate is not Fate.ACCEPTED:
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
-        uid, now = parcels[index].sop_instance_uid, datetime.now(UTC)
-        outcomes.note_fate(desk.ledger, lease, uid, fate, status=sent.status, reason=sent.reason, now=now)
+        uid, now = due[index].sop_instance_uid, datetime.now(UTC)
+        parcels.note_fate(desk.ledger, lease, uid, fate, status=sent.status, reason=sent.reason, now=now)
+
+    def wanted(index: int) -> bool:
+        return parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid)
 
     try:
-        files = [desk.spool.result(parcel.round_key, parcel.file) for parcel in parcels]
-        send(files, destination, desk.settings.node.ae_title, told)
+        files = [desk.spool.result(parcel.round_key, parcel.file) for parcel in due]
+        send(files, destination, desk.settings.node.ae_title, told, wanted)
     except PeerUnavailable as error:
         trouble = str(error)
     return trouble
@@ -70,8 +75,8 @@ def _give_up(desk: Desk, lease: Lease, left: list[Parcel], trouble: str) -> None
     now = datetime.now(UTC)
     for parcel in left:
         reason = f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}"
-        outcomes.note_fate(
+        parcels.note_fate(
             desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, status=None, reason=reason, now=now
         )
-    outcomes.finish_delivery(desk.ledger, lease, 0.0, now)
+    parcels.finish_delivery(desk.ledger, lease, 0.0, now)
     LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=trouble)

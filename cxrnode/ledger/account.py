@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +23,10 @@ from cxrnode.ledger.tables import (
     routings,
     studies,
     tasks,
+    withdrawals,
 )
 from cxrnode.spool import Spool
+from cxrnode.uids import Role
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class RoundLine:
     reasons: tuple[str, ...]
     objects: int
     deliveries: dict[str, str]
+    withdrawn: str
+    """why; empty where the results stand"""
+    withdrawn_at: datetime | None
+    notes: dict[str, str]
+    """what became of the rejection notes, by destination"""
     stages_ms: dict[str, float]
     last_received_at: datetime
     finished_at: datetime | None
@@ -81,6 +89,7 @@ def account(ledger: Ledger, spool: Spool) -> Account:
         outcomes = {(row.round_key, row.instance_key): row.outcome for row in db.execute(select(readings))}
         held = _rounds_being_analysed(db)
         fates = _fates_by_round(db)
+        withdrawn = set(db.execute(select(withdrawals.c.round_key)).scalars())
         entered = set()
         for row in db.execute(
             select(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round)
@@ -93,7 +102,9 @@ def account(ledger: Ledger, spool: Spool) -> Account:
                 places["waiting for the study to be complete", ""] += 1
             else:
                 outcome = outcomes.get((covering.key, row.key), "")
-                places[_place(covering, held, fates.get(covering.key, Counter())), outcome] += 1
+                sent = fates.get((covering.key, covering.key in withdrawn), Counter())
+                place = _place_withdrawn(covering, sent) if covering.key in withdrawn else _place(covering, held, sent)
+                places[place, outcome] += 1
     if waiting := len(on_disk - entered):
         places["on the disk, not yet in the ledger", ""] = waiting
     lines = tuple(Line(place, outcome, count) for (place, outcome), count in sorted(places.items()))
@@ -125,13 +136,14 @@ def _rounds_being_analysed(db: Connection) -> set[str]:
     return set(db.execute(select(tasks.c.round_key).where(*leased)).scalars())
 
 
-def _fates_by_round(db: Connection) -> dict[str, Counter[str]]:
-    fates: dict[str, Counter[str]] = {}
-    joined = select(objects.c.round_key, deliveries.c.fate).join(
+def _fates_by_round(db: Connection) -> dict[tuple[str, bool], Counter[str]]:
+    """How many objects had which fate, by round: its results, and (True) its rejection notes."""
+    fates: dict[tuple[str, bool], Counter[str]] = {}
+    joined = select(objects.c.round_key, objects.c.role, deliveries.c.fate).join(
         deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid
     )
     for row in db.execute(joined):
-        fates.setdefault(row.round_key, Counter())[row.fate] += 1
+        fates.setdefault((row.round_key, row.role == Role.REJECTION), Counter())[row.fate] += 1
     return fates
 
 
@@ -146,6 +158,13 @@ def _place(covering: Row[tuple[object, ...]], held: set[str], fates: Counter[str
     return "finished, not all delivered" if undelivered else "finished, delivered"
 
 
+def _place_withdrawn(covering: Row[tuple[object, ...]], notes: Counter[str]) -> str:
+    if covering.state == State.ANALYSED:
+        return "withdrawn, rejection notes wait for delivery"
+    undelivered = notes[Fate.REFUSED] + notes[Fate.GIVEN_UP]
+    return "withdrawn, not all rejection notes delivered" if undelivered else "withdrawn"
+
+
 def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
     of_round = select(readings).where(readings.c.round_key == row.key)
     seen = db.execute(of_round).all()
@@ -154,12 +173,11 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         instances.c.kind == Kind.SOURCE,
         instances.c.first_round.is_(None) if row.state == State.ARRIVING else instances.c.first_round <= row.number,
     )
-    made = db.execute(select(objects.c.sop_instance_uid).where(objects.c.round_key == row.key)).scalars().all()
-    fates = db.execute(select(deliveries).where(deliveries.c.sop_instance_uid.in_(made))).all()
+    made = db.execute(select(objects.c.sop_instance_uid, objects.c.role).where(objects.c.round_key == row.key)).all()
+    results = [one.sop_instance_uid for one in made if one.role != Role.REJECTION]
+    notes = [one.sop_instance_uid for one in made if one.role == Role.REJECTION]
     routed = db.execute(select(routings).where(routings.c.round_key == row.key)).first()
-    by_destination: dict[str, Counter[str]] = {}
-    for fate in fates:
-        by_destination.setdefault(fate.destination, Counter())[fate.fate] += 1
+    withdrawn = db.execute(select(withdrawals).where(withdrawals.c.round_key == row.key)).first()
     errors = db.execute(select(tasks.c.last_error).where(tasks.c.round_key == row.key)).scalars()
     probabilities = [reading.probability for reading in seen if reading.probability is not None]
     return RoundLine(
@@ -173,8 +191,11 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         instances=len(db.execute(covered).all()),
         probability=max(probabilities, default=None),
         reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),
-        objects=len(made),
-        deliveries={name: _told(counts) for name, counts in sorted(by_destination.items())},
+        objects=len(results),
+        deliveries=_fates(db, results),
+        withdrawn=withdrawn.reason if withdrawn else "",
+        withdrawn_at=withdrawn.at if withdrawn else None,
+        notes=_fates(db, notes),
         stages_ms=json.loads(row.stages_ms),
         last_received_at=row.last_received_at,
         finished_at=row.finished_at,
@@ -182,5 +203,9 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
     )
 
 
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {fate}" for fate, count in sorted(counts.items()))
+def _fates(db: Connection, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+    """What became of these objects at each destination, in words."""
+    counts: dict[str, Counter[str]] = {}
+    for row in db.execute(select(deliveries).where(deliveries.c.sop_instance_uid.in_(sop_instance_uids))):
+        counts.setdefault(row.destination, Counter())[row.fate] += 1
+    return {name: ", ".join(f"{n} {fate}" for fate, n in sorted(counts[name].items())) for name in sorted(counts)}

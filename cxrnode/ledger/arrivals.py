@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger, move, new_key
-from cxrnode.ledger.tables import Kind, State, TaskState, Work, instances, objects, rounds, studies, tasks
+from cxrnode.ledger.tables import Kind, State, Work, instances, objects, rounds, studies
+from cxrnode.ledger.work import add_task
 from cxrnode.spool import Receipt
 
 LIVE = "live"
@@ -102,9 +103,3 @@ def _close(db: Connection, settled: Any, now: datetime) -> None:
     db.execute(update(instances).where(*unread).values(first_round=settled.number))
     move(db, settled.key, State.READY, closed_at=now)
     add_task(db, Work.ANALYSE, settled.key, settled.lane, now)
-
-
-def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetime, destination: str = "") -> None:
-    """Make a piece of work due at once."""
-    task = {"key": new_key(), "work": work, "round_key": round_key, "destination": destination, "lane": lane}
-    db.execute(insert(tasks).values(state=TaskState.DUE, created_at=now, due_at=now, **task))

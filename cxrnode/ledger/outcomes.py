@@ -1,16 +1,16 @@
-"""What came of a round: its readings, its result objects, and each object's fate at each destination."""
+"""What came of a round: its readings and its result objects, and what each destination is to be sent of them."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
-from cxrnode.ledger.arrivals import add_task
 from cxrnode.ledger.database import Ledger, move
+from cxrnode.ledger.parcels import ObjectRow, finish_if_done
 from cxrnode.ledger.tables import (
     Fate,
     Kind,
@@ -24,9 +24,9 @@ from cxrnode.ledger.tables import (
     rounds,
     routings,
     studies,
-    tasks,
+    withdrawals,
 )
-from cxrnode.ledger.work import Lease, require, settle
+from cxrnode.ledger.work import Lease, add_task, settle
 from cxrnode.spool import Spool
 from cxrnode.study import Instance, Predecessor, Study
 
@@ -39,18 +39,6 @@ class ReadingRow:
     outcome: Outcome
     reason: str
     probability: float | None
-
-
-@dataclass(frozen=True)
-class ObjectRow:
-    """One result object: its UIDs, and the file under the round's result folder that holds its bytes."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    series_instance_uid: str
-    role: str
-    file: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -68,16 +56,6 @@ class RoundResult:
     stages_ms: Mapping[str, float]
     route: str = ""
     prevalence: float | None = None
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """One result object still to be sent to one destination."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    round_key: str
-    file: str
 
 
 def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
@@ -115,45 +93,6 @@ def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
         _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), {}, "", {}), now)
 
 
-def outstanding(ledger: Ledger, held: Lease) -> list[Parcel]:
-    """The objects of this round that this destination has not taken or refused yet, the report first."""
-    with ledger.reading() as db:
-        rows = db.execute(
-            select(objects)
-            .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
-            .where(
-                objects.c.round_key == held.round_key,
-                deliveries.c.destination == held.destination,
-                deliveries.c.fate == Fate.DUE,
-            )
-        ).all()
-    families = list(Family)
-    rows = sorted(rows, key=lambda row: (families.index(Family(row.role)), row.sop_instance_uid))
-    return [Parcel(row.sop_instance_uid, row.sop_class_uid, row.round_key, row.file) for row in rows]
-
-
-def note_fate(
-    ledger: Ledger, held: Lease, sop_instance_uid: str, fate: Fate, *, status: int | None, reason: str, now: datetime
-) -> None:
-    """Write what a destination made of one object; raises StaleLease when the lease is lost."""
-    with ledger.writing() as db:
-        require(db, held)
-        at = (deliveries.c.sop_instance_uid == sop_instance_uid, deliveries.c.destination == held.destination)
-        tried = deliveries.c.attempts + 1
-        values = {"fate": fate, "status": status, "reason": reason, "attempts": tried, "at": now}
-        db.execute(update(deliveries).where(*at).values(values))
-
-
-def finish_delivery(ledger: Ledger, held: Lease, stage_ms: float, now: datetime) -> None:
-    """End a delivery task; with the last of them the round is finished. Raises StaleLease when the lease is lost."""
-    with ledger.writing() as db:
-        settle(db, held, TaskState.DONE, last_error="")
-        row = db.execute(select(rounds.c.stages_ms).where(rounds.c.key == held.round_key).with_for_update()).one()
-        stages = json.loads(row.stages_ms) | {f"deliver {held.destination}": round(stage_ms, 1)}
-        db.execute(update(rounds).where(rounds.c.key == held.round_key).values(stages_ms=json.dumps(stages)))
-        _finish_if_done(db, held.round_key, now)
-
-
 def _write_result(db: Connection, round_key: str, result: RoundResult, now: datetime) -> None:
     lane = db.execute(select(rounds.c.lane).where(rounds.c.key == round_key)).scalar_one()
     db.execute(insert(routings).values(round_key=round_key, route=result.route, prevalence=result.prevalence))
@@ -167,13 +106,7 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
         add_task(db, Work.DELIVER, round_key, lane, now, destination)
     told = {"outcome": result.outcome, "model": result.model, "stages_ms": json.dumps(dict(result.stages_ms))}
     move(db, round_key, State.ANALYSED, analysed_at=now, **told)
-    _finish_if_done(db, round_key, now)
-
-
-def _finish_if_done(db: Connection, round_key: str, now: datetime) -> None:
-    open_tasks = (tasks.c.round_key == round_key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
-    if db.execute(select(func.count()).select_from(tasks).where(*open_tasks)).scalar_one() == 0:
-        move(db, round_key, State.FINISHED, finished_at=now)
+    finish_if_done(db, round_key, now)
 
 
 def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str, str, str]]:
@@ -184,11 +117,12 @@ def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:
+    """The latest report before this round that was not withdrawn."""
     earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == Family.REPORT)
     row = db.execute(
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)
-        .where(*earlier)
+        .where(*earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)))
         .order_by(rounds.c.number.desc())
         .limit(1)
     ).first()

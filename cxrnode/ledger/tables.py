@@ -36,7 +36,7 @@ MOVES: dict[State, set[State]] = {
     State.ARRIVING: {State.READY},  # complete.py: the study is quiet
     State.READY: {State.ANALYSED},  # outcome known, result bytes kept, deliveries due
     State.ANALYSED: {State.FINISHED},  # nothing is due any more
-    State.FINISHED: set(),
+    State.FINISHED: {State.ANALYSED},  # withdrawn: rejection notes are due
 }
 
 
@@ -71,6 +71,8 @@ class Fate(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     GIVEN_UP = "given up"
+    WITHDRAWN = "withdrawn"
+    """no longer wanted; whoever sends it at that very moment still notes it as accepted when it is"""
 
 
 class Utc(TypeDecorator[datetime]):
@@ -150,6 +152,14 @@ routings = Table(  # beside `rounds`, so that a ledger of before there were rout
     Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
     Column("route", String(32), nullable=False),
     Column("prevalence", Float),
+)
+
+withdrawals = Table(  # beside `rounds`, likewise
+    "withdrawals",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Utc, nullable=False),
 )
 
 tasks = Table(

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from cxrnode.errors import StaleLease
-from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.tables import TaskState, Work, tasks
 
 
@@ -31,6 +31,12 @@ class Due:
     task_key: str
     work: Work
     lane: str
+
+
+def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetime, destination: str = "") -> None:
+    """Make a piece of work due at once."""
+    task = {"key": new_key(), "work": work, "round_key": round_key, "destination": destination, "lane": lane}
+    db.execute(insert(tasks).values(state=TaskState.DUE, created_at=now, due_at=now, **task))
 
 
 def due(ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float]) -> list[Due]:

@@ -8,7 +8,10 @@ PACKAGES = ("cxrnode", "workers", "models")
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
-    "doors": ("cli", "laboratory", "up", "reception", "status", "offline", "show", "rules", "check", "demo"),
+    "doors": (
+        *("cli", "laboratory", "up", "reception", "status", "withdraw"),
+        *("offline", "show", "rules", "check", "demo"),
+    ),
     "verbs": ("receive", "complete", "analyse", "deliver"),
     "tools": (
         *("spool", "ledger", "jobs", "broker"),

@@ -12,10 +12,10 @@ from cxrnode.cli import app
 from tests.house.rooms import ROOT
 
 WANTED = {
-    *("up", "receive", "work", "flower", "status", "analyse", "check", "demo", "rules"),
+    *("up", "receive", "work", "flower", "status", "withdraw", "analyse", "show", "check", "demo", "rules"),
     *("train", "evaluate", "table", "ensemble", "maps", "shortcut"),
 }
-LISTING = {"status", "analyse", "evaluate", "maps", "shortcut", "check", "demo", "rules test"}
+LISTING = {"status", "withdraw", "analyse", "show", "evaluate", "maps", "shortcut", "check", "demo", "rules test"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,70 +1,19 @@
 """The ledger: rounds by quiet time, leases with a fence, deliveries by object, and an account that balances."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from cxrnode.errors import LedgerUnavailable, StaleLease
-from cxrnode.finding import Outcome
-from cxrnode.ledger import Ledger, arrivals, outcomes, work
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
+from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.database import move
-from cxrnode.ledger.outcomes import ObjectRow, ReadingRow, RoundResult
 from cxrnode.ledger.tables import MOVES, Fate, State, Work
-from cxrnode.ledger.work import Lease
-from cxrnode.spool import Receipt, Spool
-
-T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
-QUIET_S = 20.0
-LEASE_S = 100.0
-
-
-class Bench:
-    """A ledger and a spool in a folder; `arrive` stores an instance and notes it, as the receiver does."""
-
-    def __init__(self, root: Path) -> None:
-        self.ledger = Ledger(f"sqlite:///{root / 'ledger.sqlite'}")
-        self.spool = Spool(root / "spool")
-
-    def arrive(self, uid: str, study: str = "1.9", at: datetime = T0, *, aside_of: str = "") -> str:
-        key = self.spool.aside_key(aside_of, "x") if aside_of else self.spool.key_for(uid)
-        receipt = Receipt(key, uid, "1.2", study, "1.2", "0" * 64, 1, "A", "B", "::1", "1", at.isoformat(), aside_of)
-        self.spool.store(b"x", receipt)
-        arrivals.note(self.ledger, [receipt])
-        return key
-
-    def ready(self, *uids: str, study: str = "1.9", at: datetime = T0) -> datetime:
-        """A closed round of these instances; returns when it was closed."""
-        for uid in uids:
-            self.arrive(uid, study, at)
-        closed_at = at + timedelta(seconds=QUIET_S)
-        assert arrivals.close_settled(self.ledger, QUIET_S, closed_at) == 1
-        return closed_at
-
-    def lease(self, now: datetime, companions: int = 0) -> list[Lease]:
-        due = work.due(self.ledger, now, {})
-        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions=companions) if due else []
-
-    def finish(self, held: Lease, now: datetime, *, objects: int = 1, sent_to: tuple[str, ...] = ("pacs",)) -> None:
-        study = outcomes.study_of(self.ledger, self.spool, held.round_key)
-        readings = [ReadingRow(instance.key, Outcome.NEGATIVE, "", 0.2) for instance in study.instances]
-        rows = [
-            ObjectRow(
-                f"2.25.{held.fence}{number}{int(held.round_key, 16) % 10**20}", "1.2", "1.4", "report", "f", "0" * 64
-            )
-            for number in range(objects)
-        ]
-        parcels = {name: [row.sop_instance_uid for row in rows] for name in sent_to}
-        result = RoundResult(Outcome.NEGATIVE, readings, rows, parcels, "m 1", {"read": 1.0})
-        outcomes.finish_analysis(self.ledger, held, result, now)
-
-    def places(self) -> dict[str, int]:
-        told = account(self.ledger, self.spool)
-        assert told.balanced
-        return {line.place: line.instances for line in told.lines}
+from cxrnode.spool import Receipt
+from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
 
 @pytest.fixture
@@ -183,12 +132,12 @@ def test_a_round_is_finished_when_every_destination_has_answered_for_every_objec
 
     for task in work.due(bench.ledger, now, {}):
         (delivery,) = work.lease(bench.ledger, task.task_key, now, LEASE_S)
-        first, second = outcomes.outstanding(bench.ledger, delivery)
-        outcomes.note_fate(bench.ledger, delivery, first.sop_instance_uid, Fate.ACCEPTED, status=0, reason="", now=now)
-        assert outcomes.outstanding(bench.ledger, delivery) == [second]
+        first, second = parcels.outstanding(bench.ledger, delivery)
+        parcels.note_fate(bench.ledger, delivery, first.sop_instance_uid, Fate.ACCEPTED, status=0, reason="", now=now)
+        assert parcels.outstanding(bench.ledger, delivery) == [second]
         fate = Fate.REFUSED if delivery.destination == "research" else Fate.ACCEPTED
-        outcomes.note_fate(bench.ledger, delivery, second.sop_instance_uid, fate, status=0xA900, reason="no", now=now)
-        outcomes.finish_delivery(bench.ledger, delivery, 1.0, now)
+        parcels.note_fate(bench.ledger, delivery, second.sop_instance_uid, fate, status=0xA900, reason="no", now=now)
+        parcels.finish_delivery(bench.ledger, delivery, 1.0, now)
 
     (line,) = round_lines(bench.ledger)
     assert line.state == "finished"

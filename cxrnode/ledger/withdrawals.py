@@ -1,0 +1,103 @@
+"""Results withdrawn: which rounds, what of them is cancelled, and which destinations are owed a rejection note."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, Select, insert, select
+
+from cxrnode.errors import Unknown
+from cxrnode.ledger.database import Ledger, move
+from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
+from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, studies, tasks, withdrawals
+from cxrnode.uids import Role
+
+KEY_LENGTH = 8
+"""So many characters of a study's key are enough, if they fit one study alone: as many as the status table shows."""
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """One round's results: by destination the families that it has taken, and those that are not sent any more."""
+
+    study: str
+    round_number: int
+    model: str
+    taken: dict[str, tuple[str, ...]]
+    cancelled: dict[str, tuple[str, ...]]
+    withdrawn_at: datetime | None
+    """None: not yet"""
+    reason: str
+
+
+def chosen(ledger: Ledger, *, model: str | None = None, study: str | None = None) -> dict[str, Withdrawal]:
+    """The rounds of a model ("name" or "name version") or of a study (its key) whose results went out or wait, by key.
+
+    Those that were withdrawn before are among them. Raises Unknown when no round or study has that name.
+    """
+    with ledger.reading() as db:
+        wanted = _of_model(db, model) if study is None else _of_study(db, study)
+        rows = db.execute(wanted.order_by(rounds.c.closed_at, rounds.c.number)).all()
+        told = {row.key: _withdrawal(db, row) for row in rows}
+    return {key: one for key, one in told.items() if one.taken or one.cancelled}
+
+
+def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> Withdrawal:
+    """Withdraw a round: cancel what is due, and make a delivery due wherever there is something to reject.
+
+    What it tells is from before. Nothing happens to a round that was withdrawn before.
+    """
+    with ledger.writing() as db:
+        db.execute(select(tasks.c.key).where(tasks.c.round_key == round_key).with_for_update())
+        row = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
+        found = _withdrawal(db, row)
+        if found.withdrawn_at is not None:
+            return found
+        db.execute(insert(withdrawals).values(round_key=round_key, reason=reason, at=now))
+        cancel_due(db, round_key, Fate.WITHDRAWN, now)
+        for destination in found.taken:
+            deliver_again(db, round_key, destination, now)
+        if row.state == State.ANALYSED:
+            finish_if_done(db, round_key, now)
+        elif found.taken:
+            move(db, round_key, State.ANALYSED)
+        return found
+
+
+def _of_model(db: Connection, model: str | None) -> Select[tuple[object, ...]]:
+    known = sorted(filter(None, db.execute(select(rounds.c.model).distinct()).scalars()))
+    named = [one for one in known if model in (one, one.rpartition(" ")[0])]
+    if not named:
+        raise Unknown(f"no study was read by a model {model!r}; wanted one of: {', '.join(known) or 'none was read'}")
+    return select(rounds).where(rounds.c.model.in_(named))
+
+
+def _of_study(db: Connection, key: str) -> Select[tuple[object, ...]]:
+    begun = studies.c.key.startswith(key, autoescape=True)
+    found = db.execute(select(studies.c.key).where(begun).limit(2)).scalars().all() if len(key) >= KEY_LENGTH else []
+    if len(found) != 1:
+        raise Unknown(f"{key!r} is the key of no one study; wanted one that `cxrnode status` shows")
+    return select(rounds).where(rounds.c.study_key == found[0])
+
+
+def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Withdrawal:
+    before = db.execute(select(withdrawals).where(withdrawals.c.round_key == row.key)).first()
+    results = (objects.c.round_key == row.key, objects.c.role != Role.REJECTION)
+    sent = db.execute(
+        select(objects.c.role, deliveries.c.destination, deliveries.c.fate)
+        .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
+        .where(*results, deliveries.c.fate.in_([Fate.ACCEPTED, Fate.DUE, Fate.WITHDRAWN]))
+        .order_by(deliveries.c.destination)
+    ).all()
+    by_fate: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
+    for one in sorted(sent, key=lambda one: ORDER.index(one.role)):
+        there = by_fate[one.fate == Fate.ACCEPTED]
+        there[one.destination] = (*there.get(one.destination, ()), one.role)
+    return Withdrawal(
+        study=str(row.study_key),
+        round_number=row.number,
+        model=str(row.model or ""),
+        taken=by_fate[True],
+        cancelled=by_fate[False],
+        withdrawn_at=before.at if before else None,
+        reason=before.reason if before else "",
+    )

@@ -1,0 +1,81 @@
+"""A ledger and a spool in a folder, driven as receiver and workers drive them, without either."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cxrnode.finding import Outcome
+from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
+from cxrnode.ledger.account import account
+from cxrnode.ledger.outcomes import ReadingRow, RoundResult
+from cxrnode.ledger.parcels import ObjectRow
+from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.work import Lease
+from cxrnode.spool import Receipt, Spool
+
+T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
+QUIET_S = 20.0
+LEASE_S = 100.0
+
+
+class Bench:
+    """A ledger and a spool in a folder; `arrive` stores an instance and notes it, as the receiver does."""
+
+    def __init__(self, root: Path) -> None:
+        self.ledger = Ledger(f"sqlite:///{root / 'ledger.sqlite'}")
+        self.spool = Spool(root / "spool")
+
+    def arrive(self, uid: str, study: str = "1.9", at: datetime = T0, *, aside_of: str = "") -> str:
+        key = self.spool.aside_key(aside_of, "x") if aside_of else self.spool.key_for(uid)
+        receipt = Receipt(key, uid, "1.2", study, "1.2", "0" * 64, 1, "A", "B", "::1", "1", at.isoformat(), aside_of)
+        self.spool.store(b"x", receipt)
+        arrivals.note(self.ledger, [receipt])
+        return key
+
+    def ready(self, *uids: str, study: str = "1.9", at: datetime = T0) -> datetime:
+        """A closed round of these instances; returns when it was closed."""
+        for uid in uids:
+            self.arrive(uid, study, at)
+        closed_at = at + timedelta(seconds=QUIET_S)
+        assert arrivals.close_settled(self.ledger, QUIET_S, closed_at) == 1
+        return closed_at
+
+    def lease(self, now: datetime, companions: int = 0) -> list[Lease]:
+        due = work.due(self.ledger, now, {})
+        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions=companions) if due else []
+
+    def finish(self, held: Lease, now: datetime, *, objects: int = 1, sent_to: tuple[str, ...] = ("pacs",)) -> None:
+        study = outcomes.study_of(self.ledger, self.spool, held.round_key)
+        readings = [ReadingRow(instance.key, Outcome.NEGATIVE, "", 0.2) for instance in study.instances]
+        mine = f"{held.fence}{int(held.round_key, 16) % 10**20}"
+        rows = [
+            ObjectRow(f"2.25.{number + 1}{mine}", "1.2", "1.4", role, f"f{number}", "0" * 64)
+            for number, role in enumerate(("report", "overlay")[:objects])
+        ]
+        sent = {name: [row.sop_instance_uid for row in rows] for name in sent_to}
+        result = RoundResult(Outcome.NEGATIVE, readings, rows, sent, "m 1", {"read": 1.0})
+        outcomes.finish_analysis(self.ledger, held, result, now)
+
+    def delivery(self, now: datetime, destination: str) -> Lease:
+        """The lease of the one delivery to this destination that is due."""
+        for task in work.due(self.ledger, now, {}):
+            (held,) = work.lease(self.ledger, task.task_key, now, LEASE_S)
+            if held.destination == destination:
+                return held
+            work.put_back(self.ledger, held, now, "")
+        raise AssertionError(f"nothing is due at {destination}")
+
+    def answer(self, held: Lease, now: datetime, *fates: Fate) -> None:
+        """The destination makes this of what is outstanding, in order; none for what is left out."""
+        for parcel, fate in zip(parcels.outstanding(self.ledger, held), fates, strict=False):
+            parcels.note_fate(self.ledger, held, parcel.sop_instance_uid, fate, status=0, reason="", now=now)
+
+    def deliver(self, now: datetime, destination: str, *fates: Fate) -> None:
+        """A whole delivery, ended."""
+        held = self.delivery(now, destination)
+        self.answer(held, now, *fates)
+        parcels.finish_delivery(self.ledger, held, 1.0, now)
+
+    def places(self) -> dict[str, int]:
+        told = account(self.ledger, self.spool)
+        assert told.balanced
+        return {line.place: line.instances for line in told.lines}

@@ -1,0 +1,102 @@
+"""Results withdrawn while they are being sent, on real associations: what was taken is rejected, nothing else goes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pynetdicom import evt
+
+from cxrnode.ledger import work
+from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.withdrawals import chosen, withdraw
+from tests.builders import make_cxr
+from tests.desks import open_desk, read_all, receive
+from tests.fakes import ALGORITHM, FakePacs
+from workers.delivery import deliver_leased
+from workers.desk import Desk
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+
+
+@dataclass
+class Interrupted(FakePacs):
+    """A PACS while whose storing something happens: `meanwhile` is called before each answer."""
+
+    meanwhile: Callable[[], None] = field(default=lambda: None)
+
+    def _on_c_store(self, event: evt.Event) -> int:
+        self.meanwhile()
+        return super()._on_c_store(event)
+
+
+@pytest.fixture
+def pacs() -> Iterator[Interrupted]:
+    with Interrupted().listening() as listening:
+        yield listening
+
+
+@pytest.fixture
+def desk(tmp_path: Path, pacs: Interrupted) -> Iterator[Desk]:
+    """A study that was read and is due at the PACS."""
+    made = open_desk(tmp_path, [pacs.destination()])
+    receive(made, make_cxr())
+    read_all(made)
+    yield made
+    made.ledger.close()
+
+
+def deliver(desk: Desk) -> None:
+    """Everything that is due, once."""
+    for task in work.due(desk.ledger, LATER, {}):
+        for held in work.lease(desk.ledger, task.task_key, LATER, 600):
+            deliver_leased(desk, held)
+
+
+def withdraw_all(desk: Desk) -> None:
+    for key in chosen(desk.ledger, model=ALGORITHM.name):
+        withdraw(desk.ledger, key, "found bad", datetime.now(UTC))
+
+
+def test_only_what_was_under_way_arrives_and_the_note_rejects_just_that(desk: Desk, pacs: Interrupted) -> None:
+    pacs.meanwhile = lambda: withdraw_all(desk)
+
+    deliver(desk)
+    assert [line.deliveries for line in round_lines(desk.ledger)] == [{"fake": "1 accepted, 1 withdrawn"}]
+    deliver(desk)
+
+    report, note = pacs.stored
+    (item,) = (one for one in note.ContentSequence if "ReferencedSOPSequence" in one)
+    assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == report.SOPInstanceUID
+    (line,) = round_lines(desk.ledger)
+    assert (line.state, line.notes) == ("finished", {"fake": "1 accepted"})
+
+
+def test_a_note_is_tried_again_with_the_very_bytes_made_before(desk: Desk, pacs: Interrupted) -> None:
+    deliver(desk)
+    withdraw_all(desk)
+    pacs.statuses = [0xA700]
+
+    deliver(desk)
+    assert [line.notes for line in round_lines(desk.ledger)] == [{"fake": "1 due"}]
+    deliver(desk)
+
+    (first, again) = pacs.attempts[2:]
+    assert first == again
+    assert [line.notes for line in round_lines(desk.ledger)] == [{"fake": "1 accepted"}]
+
+
+def test_no_two_pacs_get_notes_of_one_uid(tmp_path: Path) -> None:
+    with FakePacs().listening() as one, FakePacs().listening() as other:
+        desk = open_desk(tmp_path, [one.destination(name="one"), other.destination(name="other")])
+        receive(desk, make_cxr())
+        read_all(desk)
+        deliver(desk)
+        withdraw_all(desk)
+        deliver(desk)
+
+    notes = [pacs.stored[-1] for pacs in (one, other)]
+    assert {note.Modality for note in notes} == {"KO"}
+    assert len({note.SOPInstanceUID for note in notes}) == len({note.SeriesInstanceUID for note in notes}) == 2
+    desk.ledger.close()
