@@ -80,21 +80,21 @@ def _noticed(sentence: str, rows: int, columns: int) -> Dataset:
 
 
 def _text(words: str, box: Box) -> Dataset:
-    """Words from the left in a box of left, top, right and bottom in pixels."""
+    """Words in the middle of a box of left, top, right and bottom in pixels."""
     written = Dataset()
     written.BoundingBoxAnnotationUnits = "PIXEL"
     written.UnformattedTextValue = plain(words, 1024)
     written.BoundingBoxTopLeftHandCorner = list(box[:2])
     written.BoundingBoxBottomRightHandCorner = list(box[2:])
-    written.BoundingBoxTextHorizontalJustification = "LEFT"
+    written.BoundingBoxTextHorizontalJustification = "CENTER"
     return written
 
 
 def _beside(region: Region, rows: int, columns: int) -> Box:
     """Room for a label above the region, below it when there is none, always inside the image and off the notice."""
     height, width = max(rows, columns) * LINE, columns * LABEL
-    (left, highest), (_, lowest) = region.outline.min(axis=0), region.outline.max(axis=0)
-    left = min(float(left), columns - width)
+    (left, highest), (right, lowest) = region.outline.min(axis=0), region.outline.max(axis=0)
+    left = max(0.0, min(float(left + right - width) / 2, columns - width))
     top = float(highest - height if highest >= height else lowest)
     top = max(0.0, min(top, rows - 3 * height))
     return left, top, left + width, min(top + height, float(rows))
