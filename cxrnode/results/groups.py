@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     FindingSite,
@@ -17,9 +18,10 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
+from numpy.typing import NDArray
 from pydicom import Dataset
 
-from cxrnode.finding import Algorithm, Finding, Outcome, Reading
+from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Span
 from cxrnode.header import text
 from cxrnode.results import codes
 from cxrnode.results.context import ResultContext
@@ -47,7 +49,11 @@ def comment(sentence: str) -> TextContentItem:
 def _image_group(
     number: int, source: Dataset, reading: Reading, context: ResultContext
 ) -> MeasurementsAndQualitativeEvaluations:
-    """One image's TID 1501 group, with a tracking UID of its own; rows 11 and 12 hold the verdict and the words."""
+    """One image's TID 1501 group, with a tracking UID of its own; rows 11 and 12 hold the verdict and the words.
+
+    Beside regions it says in row 10c which part of the image the probability is of. Judges that count the outlines of
+    a whole report, and hold every group for a region's when there is just one, find no such report then.
+    """
     tracking_uid = context.identity.uid(Role.TRACKING, reading.sop_instance_uid)
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid, _image_name(number, source)),
@@ -58,6 +64,8 @@ def _image_group(
         qualitative_evaluations=[QualitativeEvaluation(codes.PNEUMONIA, codes.EVALUATIONS[reading.outcome])],
         source_images=[SourceImageForMeasurementGroup(*_address(source))] if referable(source) else None,
     )
+    if reading.finding is not None and reading.regions and referable(source):
+        group[0].ContentSequence.append(_outlined(source, _edges(source, reading.finding.heatmap.span)))
     group[0].ContentSequence.extend(comment(sentence) for sentence in _sentences(source, reading, context))
     return group
 
@@ -78,9 +86,7 @@ def _region_groups(
             tracking_identifier=TrackingIdentifier(
                 region_uid(reading, number, context), plain(region_name(number, region))
             ),
-            referenced_region=ImageRegion(
-                GraphicTypeValues.POLYLINE, region.outline, SourceImageForRegion(*_address(source))
-            ),
+            referenced_region=_outlined(source, region.outline),
             finding_type=codes.PNEUMONIA,
             finding_sites=[FindingSite(codes.LUNG, laterality=side)],
             algorithm_id=_algorithm(context.algorithm),
@@ -98,6 +104,16 @@ def _sentences(source: Dataset, reading: Reading, context: ResultContext) -> Ite
     if reading.outcome is Outcome.POSITIVE:
         yield regions_sentence(len(reading.regions) if referable(source) else 0)
     yield from reading.warnings
+
+
+def _outlined(source: Dataset, outline: NDArray[np.float64]) -> ImageRegion:
+    return ImageRegion(GraphicTypeValues.POLYLINE, outline, SourceImageForRegion(*_address(source)))
+
+
+def _edges(source: Dataset, span: Span) -> NDArray[np.float64]:
+    """The outline of the part of an image that the model has read, as `Region.outline` is."""
+    corners = [(span.left, span.top), (span.right, span.top), (span.right, span.bottom), (span.left, span.bottom)]
+    return np.array([*corners, corners[0]]) * np.array([source.Columns, source.Rows], dtype=np.float64)
 
 
 def _measurements(finding: Finding) -> list[Measurement]:

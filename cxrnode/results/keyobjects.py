@@ -110,7 +110,8 @@ def _select(
         for code in (modifier,)
         if code is not None
     ]
-    document.ContentSequence = [*modifiers, *device, words, *map(_item, selected)]
+    references = sorted(map(_item, selected), key=lambda item: item.ValueType != "IMAGE")  # rows 8 and 10
+    document.ContentSequence = [*modifiers, *device, words, *references]
 
 
 def _item(instance: Dataset) -> Dataset:

@@ -59,11 +59,11 @@ def image_results(dataset: Dataset) -> list[ImageResult]:
     images: list[ImageResult] = []
     regions: dict[str, list[RegionResult]] = {}
     for group in _groups(dataset):
-        outline = next((item for item in items(group, "ContentSequence") if text(item, "ValueType") == "SCOORD"), None)
-        if outline is None:
-            images.append(_image_result(group))
+        if any(text(template, "TemplateIdentifier") == "1410" for template in items(group, "ContentTemplateSequence")):
+            for outline in _of_type(group, "SCOORD"):
+                regions.setdefault(_image_uid(outline), []).append(_region_result(group, outline))
         else:
-            regions.setdefault(_image_uid(outline), []).append(_region_result(group, outline))
+            images.append(_image_result(group))
     return [replace(image, regions=tuple(regions.get(image.sop_instance_uid, ()))) for image in images]
 
 
@@ -151,9 +151,12 @@ def _region_result(group: Dataset, outline: Dataset) -> RegionResult:
 
 def _image_uid(item: Dataset) -> str:
     """The image right below a content item; empty when there is none."""
-    images = [child for child in items(item, "ContentSequence") if text(child, "ValueType") == "IMAGE"]
-    references = [reference for image in images for reference in items(image, "ReferencedSOPSequence")]
+    references = [one for image in _of_type(item, "IMAGE") for one in items(image, "ReferencedSOPSequence")]
     return text(references[0], "ReferencedSOPInstanceUID") if references else ""
+
+
+def _of_type(item: Dataset, value_type: str) -> list[Dataset]:
+    return [child for child in items(item, "ContentSequence") if text(child, "ValueType") == value_type]
 
 
 def named(item: Item, name: str) -> Iterator[Item]:

@@ -130,7 +130,7 @@ def test_a_rejection_says_what_is_rejected_why_and_when(tmp_path: Path) -> None:
 
     note = written(rejection(rejected, "Wrong for films of adults \N{EM DASH} withdrawn."), tmp_path / "note.dcm")
 
-    assert referenced(note) == [("COMPOSITE", report.SOPInstanceUID), ("IMAGE", overlay.SOPInstanceUID)]
+    assert referenced(note) == [("IMAGE", overlay.SOPInstanceUID), ("COMPOSITE", report.SOPInstanceUID)]
     assert listed(note) == {address(report), address(overlay)}
     assert said(note) == "Wrong for films of adults ? withdrawn."
     assert (note.SOPInstanceUID, note.SeriesInstanceUID) == ("2.25.1", "2.25.2")

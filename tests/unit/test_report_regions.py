@@ -10,7 +10,7 @@ from highdicom.sr import srread
 from highdicom.sr.templates import PlanarROIMeasurementsAndQualitativeEvaluations
 from pydicom import Dataset
 
-from cxrnode.finding import MapMethod, Reading, Side
+from cxrnode.finding import MapMethod, Reading, Side, Span
 from cxrnode.results import codes
 from cxrnode.results.readback import content_item, image_results, named
 from cxrnode.results.report import build_report
@@ -113,6 +113,31 @@ def test_the_side_is_a_laterality_and_where_nobody_knows_it_there_is_none(
     assert image.regions[0].side is side
     (site,) = outlines(tmp_path)[0].finding_sites
     assert (site.value, site.laterality) == (codes.LUNG, code)
+
+
+def test_beside_regions_the_image_itself_is_outlined_as_far_as_it_was_read(tmp_path: Path) -> None:
+    """Else PixelMed would hold every group for a region's where a report has just one."""
+    (source,) = films(1, Rows=200, Columns=100)
+    reading = outlined(source)
+    assert reading.finding is not None
+    cropped = replace(reading.finding.heatmap, span=Span(0.25, 0.1, 0.75, 0.9))
+    reading = replace(reading, finding=replace(reading.finding, heatmap=cropped))
+
+    report = reported([source], [reading], tmp_path)
+
+    (whole,) = srread(tmp_path / "sr-1.dcm").content.get_image_measurement_groups()
+    (frame,) = [item for item in whole[0].ContentSequence if item.ValueType == "SCOORD"]
+    np.testing.assert_allclose(frame.value, [(10, 50), (90, 50), (90, 150), (10, 150), (10, 50)], atol=1e-3)
+    assert len(list(named(content_item(report), "Image Region"))) == 2
+    assert len(image_results(report)[0].regions) == 1
+
+
+def test_without_regions_nothing_is_outlined(tmp_path: Path) -> None:
+    (source,) = films(1)
+
+    for reading in (analysed(source, 0.1), astray(source)):
+        report = reported([source], [reading], tmp_path)
+        assert not list(named(content_item(report), "Image Region"))
 
 
 def test_the_map_of_a_transformer_is_not_called_a_class_activation(tmp_path: Path) -> None:
