@@ -78,7 +78,8 @@ def demo(out: Path, inputs: Sequence[Path], *, as_json: bool) -> bool:
             exhibit(study, line, archive.objects_of(study), out) for study, line in zip(studies, lines, strict=True)
         ]
         balanced = account(Ledger(settings.ledger_url), Spool(settings.node.spool_dir)).balanced
-    index = write_index(shown, out)
+    went = "Each study went in by C-STORE; its results came back by C-STORE."
+    index = write_index(shown, out, "Studies and what came back", went)
     print_results(shown, index, as_json=as_json)
     return balanced and all(one.accounted for one in shown)
 

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from cxrnode.analyse import Analysis, Model, analyse, leave_unread
 from cxrnode.errors import SettingsError
-from cxrnode.family import Family
 from cxrnode.finding import Outcome
 from cxrnode.header import UNPARSABLE
-from cxrnode.render import overlay_png, report_html
+from cxrnode.render import rendered
 from cxrnode.routing import decide
 from cxrnode.settings import Settings
+from cxrnode.show import sources_of, stem
 from cxrnode.study import Instance, Study
 
 
@@ -88,7 +88,7 @@ def analyse_one(
         analysis = leave_unread(study, settings, reason)
     else:
         analysis = analyse([study], model, settings, datetime.now(UTC))[0]
-    written = write_objects(analysis, out) if out and analysis.objects else []
+    written = write_objects(study, analysis, out) if out and analysis.objects else []
     return [
         FileLine(
             file=str(instance.path),
@@ -108,18 +108,16 @@ def analyse_one(
     ]
 
 
-def write_objects(analysis: Analysis, out: Path) -> list[str]:
-    """Write each object as DICOM, and beside it a report as HTML and a picture as PNG; the DICOM files' names."""
+def write_objects(study: Study, analysis: Analysis, out: Path) -> list[str]:
+    """Write each object as DICOM and, beside it, as a page or a picture; the DICOM files' names."""
     out.mkdir(parents=True, exist_ok=True)
+    sources = sources_of(study)
     names = []
     for number, item in enumerate(analysis.objects):
-        path = out / (f"{item.family}.dcm" if item.family is Family.REPORT else f"{item.family}-{number}.dcm")
+        path = out / f"{stem(item.family, number)}.dcm"
         path.write_bytes(item.content)
-        dataset = pydicom.dcmread(path)
-        if item.family is Family.REPORT:
-            path.with_suffix(".html").write_text(report_html(dataset), encoding="utf-8")
-        elif item.family in (Family.OVERLAY, Family.MAP):
-            path.with_suffix(".png").write_bytes(overlay_png(dataset))
+        suffix, content = rendered(pydicom.dcmread(path), item.family, sources)
+        path.with_suffix(suffix).write_bytes(content)
         names.append(str(path))
     return names
 

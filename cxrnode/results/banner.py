@@ -6,8 +6,8 @@ from PIL import Image
 
 from cxrnode.finding import Algorithm, Outcome, Reading
 from cxrnode.language import Words
-from cxrnode.results.outline import OUTLINE_COLOUR
 from cxrnode.results.pen import NOMINAL, Colour, Pen, wrapped
+from cxrnode.results.tracking import COLOUR
 from cxrnode.results.words import NOTICE, figures, percent, plain
 
 INK, PAPER, AMBER, BLACK = (235, 238, 242), (18, 22, 30), (255, 176, 0), (0, 0, 0)
@@ -82,7 +82,7 @@ class Banner:
         if not self.reading.regions:
             return
         x += pen.length(self.words.looked, size) + 3 * GAP
-        pen.stroke((x, middle, x + STROKE, middle), OUTLINE_COLOUR)
+        pen.stroke((x, middle, x + STROKE, middle), COLOUR)
         pen.text((x + STROKE + GAP, middle), self.words.half, size, INK)
 
     def _no_heat(self) -> str:

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw
 
 from cxrnode.finding import Region, Side
 from cxrnode.results.pen import font
+from cxrnode.results.tracking import COLOUR
 
-OUTLINE_COLOUR, HALO_COLOUR = (90, 240, 255), (0, 0, 0)
+HALO_COLOUR = (0, 0, 0)
 BOLD = "DejaVuSans-Bold.ttf"
 SIDES = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
 FINER = 4
@@ -25,7 +26,7 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
     outlines = [region.outline * scale for region in regions]
     width = thickness(picture)
     picture.paste(HALO_COLOUR, mask=lines(picture.size, outlines, 2 * width))
-    picture.paste(OUTLINE_COLOUR, mask=lines(picture.size, outlines, width))
+    picture.paste(COLOUR, mask=lines(picture.size, outlines, width))
     for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
         _label(picture, outline, f"{number}{SIDES[region.side]}")
 
@@ -54,4 +55,4 @@ def _label(picture: Image.Image, outline: NDArray[np.float64], words: str) -> No
     y = y - gap - bottom if y - gap - bottom + top >= 0 else y + gap
     x = min(max(x - (left + right) / 2, -left), picture.width - right)
     pen = ImageDraw.Draw(picture)
-    pen.text((x, y), words, OUTLINE_COLOUR, letters, anchor="lt", stroke_width=halo, stroke_fill=HALO_COLOUR)
+    pen.text((x, y), words, COLOUR, letters, anchor="lt", stroke_width=halo, stroke_fill=HALO_COLOUR)

@@ -34,7 +34,7 @@ class Pen:
     def text(
         self, at: tuple[float, float], line: str, size: float, colour: Colour, *, bold: bool = False, margin: float = 9
     ) -> None:
-        """Write from `at`, a point at the line's left end and half its capitals' height; smaller when it would not fit."""
+        """Write from `at`, at the line's left end and half its capitals' height; smaller when it would not fit."""
         letters = self._font(self.fitted(line, size, NOMINAL - margin - at[0], bold=bold), bold=bold)
         above_the_baseline = letters.getbbox("H", anchor="ls")[1]
         at = (at[0] * self.scale, at[1] * self.scale - above_the_baseline / 2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import golden
 from tests.house.rooms import ROOT
 
 MACHINES = re.compile(r"/(root|home|work|opt|Users|mnt|media)/\w")
@@ -37,10 +38,13 @@ def test_no_tracked_file_names_a_machine_or_a_registry(pattern: re.Pattern[str])
     assert found == {}
 
 
-def test_no_tracked_file_is_an_image_but_the_plots_of_runs_which_hold_no_film() -> None:
+def test_no_tracked_file_is_an_image_but_plots_of_runs_and_pictures_of_a_made_up_film() -> None:
     images = [path for path in tracked() if path.suffix.lower() in PICTURES or path.read_bytes()[128:132] == b"DICM"]
 
-    assert [path for path in images if not (path.name in PLOTS and path.parent.parent in RUNS)] == []
+    drawn = set(map(golden.path_of, golden.PICTURES))  # and a test holds each to what is drawn
+    assert [
+        path for path in images if not (path.name in PLOTS and path.parent.parent in RUNS) and path not in drawn
+    ] == []
 
 
 def test_no_tracked_file_is_one_of_the_shared_data(shared_data: Path) -> None:

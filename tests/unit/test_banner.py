@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fontTools.ttLib import TTFont
 from numpy.typing import NDArray
 
 from cxrnode import language
@@ -28,7 +27,6 @@ from tests.house.rooms import ROOT
 from tests.readings import analysed, astray, radiograph_of, with_regions
 
 SOURCE = make_cxr()
-FONTS = ROOT / "cxrnode" / "results" / "fonts"
 AGE = "PatientAge (0010,1010) is absent; the model was trained on ages 1 to 5 years."
 
 
@@ -87,10 +85,15 @@ def test_what_is_filled_into_a_sentence_is_the_same_in_every_language(code: str)
 @pytest.mark.parametrize("weight", ["regular", "bold"])
 def test_every_character_has_a_glyph(code: str, weight: str) -> None:
     words = load_words(code).model_dump()
-    glyphs = TTFont(FONTS / words[weight]).getBestCmap()
+    letters = font(words[weight], 40.0)
 
-    wanted = {character for text in words.values() for character in text} | set(string.printable[:95])
-    assert {character for character in wanted if ord(character) not in glyphs} == set()
+    def drawn_as(character: str) -> bytes:
+        return bytes(letters.getmask(character)) + str(letters.getbbox(character)).encode()
+
+    wanted = {character for text in words.values() for character in text} | set(string.printable[:94])
+    missing = drawn_as("\ue000")  # of private use
+    assert {character for character in wanted - {" "} if drawn_as(character) == missing} == set()
+    assert drawn_as("\ue001") == missing, "what has no glyph is told by its picture"
 
 
 @pytest.mark.parametrize("code", languages())

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from cxrnode.results.banner import AMBER, BLACK, INK, PAPER
 from cxrnode.results.heat import FLOOR, colours
-from cxrnode.results.outline import HALO_COLOUR, OUTLINE_COLOUR
+from cxrnode.results.outline import HALO_COLOUR
+from cxrnode.results.tracking import COLOUR
 
 VISIONS = {  # linear RGB as seen without one kind of cone: Machado, Oliveira and Fernandes 2009, table 1, severity 1.0
     "usual": np.eye(3),
@@ -29,8 +30,8 @@ def test_every_line_of_the_banner_keeps_seven_to_one(vision: str, ink: Colour, g
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_an_outline_and_its_number_keep_seven_to_one_against_their_halo(vision: str) -> None:
-    assert contrast(OUTLINE_COLOUR, HALO_COLOUR, vision) >= ENHANCED
-    assert contrast(OUTLINE_COLOUR, PAPER, vision) >= ENHANCED, "in the legend"
+    assert contrast(COLOUR, HALO_COLOUR, vision) >= ENHANCED
+    assert contrast(COLOUR, PAPER, vision) >= ENHANCED, "in the legend"
 
 
 @pytest.mark.parametrize("vision", VISIONS)
@@ -38,7 +39,7 @@ def test_an_outline_and_its_number_keep_seven_to_one_against_their_halo(vision: 
 def test_line_or_halo_stands_out_from_any_grey_beneath_with_heat_or_without(vision: str, grey: int) -> None:
     for heat in (None, *colours(np.linspace(FLOOR, 1.0, 9))):
         ground = (grey, grey, grey) if heat is None else tuple(grey + (heat - grey) * 0.42)
-        assert max(contrast(OUTLINE_COLOUR, ground, vision), contrast(HALO_COLOUR, ground, vision)) >= GRAPHICS
+        assert max(contrast(COLOUR, ground, vision), contrast(HALO_COLOUR, ground, vision)) >= GRAPHICS
 
 
 @pytest.mark.parametrize("vision", VISIONS)

@@ -12,8 +12,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from tests.golden import FOLDER, PICTURES, Picture, overlay, path_of, two_regions
 
 ALIKE = 0.985
-"""SSIM (Wang et al. 2004) at which pictures count as the same. Another FreeType may move letters a little; outlines that
-lie three pixels too low give 0.977, and no outline 0.972."""
+"""SSIM (Wang et al. 2004) at which pictures count as the same. Another FreeType may move letters a little; outlines
+that lie three pixels too low give 0.977, and no outline 0.972."""
 
 
 @pytest.mark.parametrize("name", PICTURES)

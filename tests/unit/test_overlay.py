@@ -16,9 +16,10 @@ from cxrnode.language import Words, load_words
 from cxrnode.results.banner import MARGIN, PAPER, banner_for
 from cxrnode.results.encode import encode
 from cxrnode.results.heat import FLOOR, opacity, paint
-from cxrnode.results.outline import OUTLINE_COLOUR, lines, trace
+from cxrnode.results.outline import lines, trace
 from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
 from cxrnode.results.pen import NOMINAL
+from cxrnode.results.tracking import COLOUR
 from tests.builders import make_cxr
 from tests.fakes import ALGORITHM
 from tests.readings import analysed, astray, context_for, heatmap, radiograph_of, unread, with_regions, written
@@ -89,7 +90,7 @@ def test_a_region_s_outline_stands_where_the_region_says_at_any_size() -> None:
         picture = Image.new("RGB", (round(280 * scale), round(300 * scale)), (128, 128, 128))
         trace(picture, [Region(square, 1.0)], (300, 280))
 
-        line = (np.asarray(picture) == OUTLINE_COLOUR).all(axis=-1)
+        line = (np.asarray(picture) == COLOUR).all(axis=-1)
         rows, columns = np.flatnonzero(line[:, round(120 * scale)]), np.flatnonzero(line[round(150 * scale)])
         low, high = np.array([columns.min(), rows.max()]), np.array([columns.max(), rows.max()])
         assert low == pytest.approx(np.array([60, 210]) * scale, abs=3)
@@ -130,7 +131,7 @@ def test_a_number_stays_on_the_picture(corner: tuple[int, int]) -> None:
     centred = square + 60
     trace(numbered, [Region(centred, 1.0, Side.LEFT)], (420, 400))
 
-    cyan = [(np.asarray(picture) == OUTLINE_COLOUR).all(axis=-1).sum() for picture in (bare, numbered)]
+    cyan = [(np.asarray(picture) == COLOUR).all(axis=-1).sum() for picture in (bare, numbered)]
     assert cyan[0] > 0.5 * cyan[1]
 
 

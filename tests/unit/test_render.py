@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cxrnode.family import Family
 from cxrnode.finding import Outcome
-from cxrnode.render import Exhibit, gallery_html, overlay_png, report_html, source_png
+from cxrnode.render import Exhibit, Shown, as_png, gallery_html, overlay_png, preview, report_html
 from cxrnode.results.overlay import build_overlay
 from cxrnode.results.report import build_report
 from tests.builders import make_cxr
@@ -52,7 +53,7 @@ def test_nothing_of_a_data_set_becomes_markup(tmp_path: Path) -> None:
         build_report([source], [unread(source, Outcome.FAILED, NASTY)], context_for(source)), tmp_path / "sr.dcm"
     )
 
-    pages = report_html(report), gallery_html([study(name=NASTY, reason=NASTY, outcome=NASTY)])
+    pages = report_html(report), gallery_html([study(name=NASTY, reason=NASTY, outcome=NASTY)], NASTY, NASTY)
 
     for page in pages:
         assert "<script" not in page
@@ -63,13 +64,13 @@ def test_the_pages_fetch_nothing_and_are_well_formed(tmp_path: Path) -> None:
     source = make_cxr()
     report = written(build_report([source], [analysed(source)], context_for(source)), tmp_path / "sr.dcm")
 
-    for page in (report_html(report), gallery_html([study(), study(report=None, probability=None)])):
+    for page in (report_html(report), gallery_html([study(), study(results=(), probability=None)], "Title", "Lead")):
         assert not re.search(r"https?://|@import|url\(", page)
         assert unclosed(page) == []
 
 
 def test_the_gallery_shows_each_study_with_its_pictures_report_and_figures() -> None:
-    page = gallery_html([study(), study(name="RG3", outcome="not_applicable", reason="not a chest", report=None)])
+    page = gallery_html([study(), study(name="RG3", outcome="not_applicable", reason="no chest", results=())], "T", "L")
 
     for words in ("RG1", "POSITIVE", 'src="s.png"', 'src="o.png"', 'src="r.html"', "88 ms", "NOT APPLICABLE"):
         assert words in page, words
@@ -86,7 +87,7 @@ def test_an_overlay_becomes_a_png_of_the_same_pixels(tmp_path: Path) -> None:
 
 
 def test_a_radiograph_becomes_a_grey_png_of_a_size_for_the_screen() -> None:
-    picture = Image.open(io.BytesIO(source_png(radiograph_of(2000, 1500))))
+    picture = Image.open(io.BytesIO(as_png(preview(radiograph_of(2000, 1500)))))
 
     assert (picture.mode, picture.size) == ("L", (750, 1000))
 
@@ -94,7 +95,8 @@ def test_a_radiograph_becomes_a_grey_png_of_a_size_for_the_screen() -> None:
 def study(**changes: object) -> Exhibit:
     values: dict[str, object] = {
         "name": "RG1", "outcome": "positive", "reason": "", "probability": 0.931, "objects": 2, "expected": 2,
-        "stages_ms": {"read": 88.2}, "sources": ("s.png",), "overlays": ("o.png",), "report": "r.html",
+        "stages_ms": {"read": 88.2}, "sources": ("s.png",),
+        "results": (Shown(Family.OVERLAY, "o.png"), Shown(Family.REPORT, "r.html")),
     }  # fmt: skip
     return Exhibit(**(values | changes))  # type: ignore[arg-type]  # values are those of the fields above
 
