@@ -38,7 +38,7 @@ class Made:
 
 
 def make(images: Sequence[Told], wanted: Mapping[Outcome, frozenset[Family]], context: ResultContext) -> Iterator[Made]:
-    """One report of all images and one selection of the positives, then what is wanted of each image.
+    """One report of all images, what is wanted of each image, and one selection of the positives.
 
     Nothing when none is a frontal chest radiograph. No object depends on which others are made.
     """
@@ -48,14 +48,14 @@ def make(images: Sequence[Told], wanted: Mapping[Outcome, frozenset[Family]], co
     sources, readings = [image.source for image in images], [image.reading for image in images]
     if any(Family.REPORT in wanted[outcome] for outcome in about):
         yield Made(Family.REPORT, about, build_report(sources, readings, context))
-    flag = Family.KEY_OBJECTS in wanted[Outcome.POSITIVE]
-    if flag and (selection := build_key_objects(sources, readings, context)) is not None:
-        yield Made(Family.KEY_OBJECTS, frozenset({Outcome.POSITIVE}), selection)
     for image in images:
         outcome = image.reading.outcome
         for family in MADE_OF[outcome]:
             if family in wanted[outcome] and (dataset := _picture(family, image, context)) is not None:
                 yield Made(family, frozenset({outcome}), dataset)
+    flag = Family.KEY_OBJECTS in wanted[Outcome.POSITIVE]
+    if flag and (selection := build_key_objects(sources, readings, context)) is not None:
+        yield Made(Family.KEY_OBJECTS, frozenset({Outcome.POSITIVE}), selection)
 
 
 def _picture(family: Family, image: Told, context: ResultContext) -> Dataset | None:
