@@ -20,7 +20,7 @@ from cxrnode.header import UNPARSABLE
 from cxrnode.render import rendered
 from cxrnode.routing import decide
 from cxrnode.settings import Settings
-from cxrnode.show import sources_of, stem
+from cxrnode.show import sources_of, stems
 from cxrnode.study import Instance, Study
 
 
@@ -113,8 +113,9 @@ def write_objects(study: Study, analysis: Analysis, out: Path) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     sources = sources_of(study)
     names = []
-    for number, item in enumerate(analysis.objects):
-        path = out / f"{stem(item.family, number)}.dcm"
+    families = (item.family for item in analysis.objects)
+    for item, stem in zip(analysis.objects, stems(families), strict=True):
+        path = out / f"{stem}.dcm"
         path.write_bytes(item.content)
         suffix, content = rendered(pydicom.dcmread(path), item.family, sources)
         path.with_suffix(suffix).write_bytes(content)

@@ -1,7 +1,8 @@
 """`cxrnode show`: results as pages and pictures in a folder with an index, for people without a viewer."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from cxrnode.study import Study
 
 ORDER = (Family.OVERLAY, *(family for family in Family if family is not Family.OVERLAY))
 """The overlay stands beside its source, the report beside the overlay."""
+ONE_A_ROUND = (Family.REPORT, Family.KEY_OBJECTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +88,13 @@ def sources_of(study: Study) -> Sources:
     return Sources(file.dataset for file in files if file is not None)
 
 
-def stem(family: Family, number: int) -> str:
-    """What the files of the `number`-th result of a round are called; there is one report."""
-    return str(family) if family is Family.REPORT else f"{family}-{number}"
+def stems(families: Iterable[Family]) -> Iterator[str]:
+    """What the files of a round's results are called, in their order; of what there is one, the first has no number."""
+    numbers: Counter[Family] = Counter()
+    for family in families:
+        numbers[family] += 1
+        single = family in ONE_A_ROUND and numbers[family] == 1
+        yield str(family) if single else f"{family}-{numbers[family]}"
 
 
 def _opened(name: str, settings: Settings) -> list[Opened]:
@@ -177,11 +183,11 @@ def _write_sources(sources: Sources, folder: Path) -> tuple[str, ...]:
 
 def _write_results(results: Sequence[Opened], sources: Sources, folder: Path) -> tuple[Shown, ...]:
     """Write what a person can look at, in the order in which a reader wants it."""
-    shown = []
     ours = [(file.family, file.dataset) for file in results if file.family is not None]
-    for number, (family, dataset) in enumerate(sorted(ours, key=lambda pair: ORDER.index(pair[0])), start=1):
+    ours.sort(key=lambda pair: ORDER.index(pair[0]))
+    shown = []
+    for (family, dataset), stem in zip(ours, stems(family for family, _ in ours), strict=True):
         suffix, content = rendered(dataset, family, sources)
-        path = folder / f"{stem(family, number)}{suffix}"
-        path.write_bytes(content)
-        shown.append(Shown(family, f"{folder.name}/{path.name}"))
+        (folder / f"{stem}{suffix}").write_bytes(content)
+        shown.append(Shown(family, f"{folder.name}/{stem}{suffix}"))
     return tuple(shown)

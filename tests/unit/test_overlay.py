@@ -117,8 +117,10 @@ def test_regions_are_numbered_as_in_the_report_and_have_a_side_only_where_it_is_
     )
     square = np.array([(60, 90), (180, 90), (180, 210), (60, 210), (60, 90)], dtype=np.float64)
 
-    trace(Image.new("RGB", (280, 300)), [Region(square, 2.0, side), Region(square / 2, 1.0)], (300, 280))
+    picture = Image.new("RGB", (280, 300))
+    trace(picture, [Region(square, 2.0, side), Region(square / 2, 1.0)], (300, 280))
 
+    assert (np.asarray(picture)[70:84, 60:180] == COLOUR).all(axis=-1).any(), "in the outline's colour, above it"
     assert written_words == [f"1 {letter}".strip(), "2"]
 
 
