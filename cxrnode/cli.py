@@ -173,6 +173,14 @@ def check(json: Json = False) -> None:
 
 
 @app.command()
+def conformance(json: Json = False) -> None:
+    """Print the DICOM conformance statement (PS3.2) of a node with these settings."""
+    from cxrnode.conformance.statement import conformance as run
+
+    typer.echo(run(_start("warning"), as_json=json), nl=False)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and pages.")] = Path("demo-out"),
     more: Annotated[

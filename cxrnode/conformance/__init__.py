@@ -1,0 +1,1 @@
+"""What this node conforms to, told from what its code accepts, negotiates, makes and sends."""
