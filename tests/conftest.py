@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.referee import table
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -13,3 +15,12 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("shared/data is not beside the project: no real radiographs to test on")
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the judges of the results said, where any did."""
+    lines = table.lines_in(report for reports in terminalreporter.stats.values() for report in reports)
+    if lines:
+        terminalreporter.section("referees")
+        for line in table.in_words(lines):
+            terminalreporter.write_line(line)

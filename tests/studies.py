@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from pathlib import Path
 
 from pydicom import Dataset
@@ -15,8 +16,20 @@ from cxrnode.results.encode import encode
 from cxrnode.results.make import Made, Told, make
 from cxrnode.study import Predecessor
 from tests.builders import CR, SC, make_cxr
-from tests.readings import PREDECESSOR, analysed, astray, context_for, outlined, radiograph_of, unread, with_regions
+from tests.readings import (
+    PREDECESSOR,
+    STARTED_AT,
+    analysed,
+    astray,
+    context_for,
+    outlined,
+    radiograph_of,
+    unread,
+    with_regions,
+)
 
+HERE = timezone(timedelta(hours=1))
+"""Where the judged studies are read; dcmpschk of DCMTK 3.6.7 takes an offset of +0000 for a fault."""
 STUDY = "1.2.826.0.1.3680043.8.498.7"
 AGE_UNKNOWN = "PatientAge (0010,1010) is absent; the model was trained on ages 1 to 5 years."
 
@@ -35,7 +48,8 @@ class ReadStudy:
             Told(source, reading, None if reading.finding is None else radiograph_of())
             for source, reading in zip(self.sources, self.readings, strict=True)
         ]
-        return list(make(images, families_wanted(()), context_for(self.sources[0], predecessor=self.predecessor)))
+        context = context_for(self.sources[0], started_at=STARTED_AT.astimezone(HERE), predecessor=self.predecessor)
+        return list(make(images, families_wanted(()), context))
 
     def write_results(self, folder: Path) -> list[Path]:
         """Write all of them into the folder; returns the paths."""

@@ -43,5 +43,12 @@ def test_dcmtk_renders_each_region_for_a_reader(report: Path) -> None:
 
     text = re.sub(r"<[^>]*>|\s+", " ", page.read_text(encoding="latin-1"))
 
-    for words in ("region 1, right lung", "region 2, left lung", "region 1, left lung", "2 regions are outlined"):
+    for words in (
+        "NOT FOR PRIMARY DIAGNOSIS",
+        "POSITIVE for pneumonia: probability 0.",
+        "region 1, right lung",
+        "region 2, left lung",
+        "region 1, left lung",
+        "2 regions are outlined",
+    ):
         assert words in text, words
