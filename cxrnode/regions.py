@@ -20,6 +20,8 @@ from cxrnode.orientation import sides
 HALF = 0.5
 SMALLEST_SHARE = 0.002
 ON_ONE_SIDE = 0.9
+MOST_POINTS = 4000
+"""of one outline: a value of two numbers a point, four bytes each, may hold 64 KiB (FL in Explicit VR, PS3.5 7.1.2)"""
 BEYOND = 1e-6
 """how far outside the map's edge it has fallen to nothing, in its own pixels"""
 
@@ -36,7 +38,7 @@ def regions(heatmap: Heatmap, rows: int, columns: int, source: Dataset) -> tuple
     height, width = heatmap.values.shape
     for outline in _outlines(heatmap):
         inside = _mask(outline, (height, width))
-        placed = _in_the_image(outline, heatmap, rows, columns)
+        placed = _in_the_image(_thinned(outline), heatmap, rows, columns)
         if _area(placed) < SMALLEST_SHARE * rows * columns:
             continue
         strongest = float(heatmap.values[inside].max(initial=HALF))
@@ -53,6 +55,12 @@ def _outlines(heatmap: Heatmap) -> Iterator[Points]:
     shapes, offsets = cast("tuple[list[Points], list[NDArray[np.uint32]]]", filled)  # by the type of filling
     for points, starts in zip(shapes, offsets, strict=True):
         yield points[: starts[1]].clip(0, np.array(heatmap.values.shape[::-1]))
+
+
+def _thinned(outline: Points) -> Points:
+    """Every n-th point of an outline that has too many, as one of noise may have; the last is still the first."""
+    step = -(-len(outline) // MOST_POINTS)
+    return outline if step == 1 else np.concatenate([outline[:-1:step], outline[:1]])
 
 
 def _in_the_image(outline: Points, heatmap: Heatmap, rows: int, columns: int) -> Points:

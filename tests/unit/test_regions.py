@@ -214,3 +214,14 @@ def test_nine_tenths_on_one_side_are_enough(x: float, side: Side | None) -> None
 def test_a_region_that_is_no_closed_outline_is_refused(outline: NDArray[np.float64], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Region(outline, 1.0)
+
+
+def test_an_outline_of_noise_still_fits_into_a_value() -> None:
+    y, x = np.mgrid[0:224, 0:224]
+    comb = np.where((x % 2 == 0) | (y < 4), 1.0, 0.0).astype(np.float32)  # teeth a pixel wide, on one back
+
+    (region,) = regions(mapped(comb), 3000, 2500, make_cxr())
+
+    assert 2000 < len(region.outline) <= 4001
+    assert region.outline[0].tolist() == region.outline[-1].tolist()
+    assert box(region) == pytest.approx((0, 0, 3000, 2500), abs=30)
