@@ -33,5 +33,5 @@ constraints:  ## write constraints.txt, from what is installed in .venv
 	@mv constraints.new constraints.txt
 
 clean:  ## remove what was made, but not .venv/ (gigabytes) and var/ (the node's state)
-	rm -rf demo-out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-out tests-out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -exec rm -rf {} +

@@ -27,10 +27,12 @@ POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it before a package's serv
 DEVELOPMENT = frozenset({"demo", "train", "dev"})
 EXTRAS = {"demo": frozenset({"demo"}), "lint": DEVELOPMENT, "test": DEVELOPMENT}
 PEERS = {  # Debian package: the program or file that shows it is there
+    "chromium": "chromium",
     "default-jre-headless": "java",
     "dcmtk": "storescu",
     "dicom3tools": "dciodvfy",
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
+    "npm": "npm",
     "orthanc": "Orthanc",
     "redis-server": "redis-server",
 }
