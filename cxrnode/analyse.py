@@ -18,7 +18,7 @@ from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
-from cxrnode.header import UNPARSABLE
+from cxrnode.header import UNPARSABLE, text
 from cxrnode.pixels import read_radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
@@ -120,8 +120,9 @@ def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Imag
     images = [open_image(instance) for instance in study.instances]
     opened = [(image, image.dataset) for image in images if image.dataset is not None]
     verdicts = choose([dataset for _, dataset in opened], settings.rules, algorithm)
+    mixed = mixed_up(opened)
     for (image, dataset), verdict in zip(opened, verdicts, strict=True):
-        image.warnings = verdict.warnings
+        image.warnings = mixed + verdict.warnings
         if verdict.outcome is not None:
             image.end(verdict.outcome, verdict.reason)
             continue
@@ -132,6 +133,16 @@ def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Imag
         except Unreadable as error:
             image.end(Outcome.FAILED, str(error))
     return images
+
+
+def mixed_up(opened: Sequence[tuple[Image, Dataset]]) -> tuple[str, ...]:
+    """That the images of one study name different patients, and which of them its results carry; without values."""
+    borne = "corrected" if any(image.instance.corrected for image, _ in opened) else "latest received"
+    return tuple(
+        f"{keyword} differs among the images of this study; the {borne} one is used."
+        for keyword in ("PatientID", "PatientName")
+        if len({text(dataset, keyword) for _, dataset in opened}) > 1
+    )
 
 
 def open_image(instance: Instance) -> Image:
@@ -188,11 +199,20 @@ def make_objects(
         for image in images
         if image.dataset is not None and image.reading is not None
     ]
-    bearer = next((one.source for one in reversed(told) if one.reading.outcome is not Outcome.NOT_APPLICABLE), None)
-    if bearer is None:
+    if all(one.reading.outcome is Outcome.NOT_APPLICABLE for one in told):
         return ()
-    context = replace(result_context(study, algorithm, settings, now), bearer=bearer)
+    context = replace(result_context(study, algorithm, settings, now), bearer=bearer(images))
     return tuple(_object(made) for made in make(told, families_wanted(settings.destinations), context))
+
+
+def bearer(images: Sequence[Image]) -> Dataset | None:
+    """Whose patient and study the results carry: the latest corrected copy's, else the latest applicable image's."""
+    opened = [image for image in images if image.dataset is not None]
+    corrected = [image.dataset for image in opened if image.instance.corrected]
+    applicable = [
+        image.dataset for image in opened if image.reading and image.reading.outcome is not Outcome.NOT_APPLICABLE
+    ]
+    return next(reversed(corrected or applicable), None)
 
 
 def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: datetime) -> ResultContext:

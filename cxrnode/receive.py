@@ -23,6 +23,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 from pynetdicom.transport import ThreadedAssociationServer
 
+from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -139,24 +140,38 @@ class Receiver:
             received_at=datetime.now(UTC).isoformat(),
         )
         try:
-            return self._store(event.encoded_dataset(), receipt)
+            return keep(self._spool, event.encoded_dataset(), receipt)
         except SpoolFull:
             raise NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later") from None
         except OSError as error:
             raise NotStored(StoreStatus.OUT_OF_RESOURCES, f"Cannot write: {error.strerror}") from None
 
-    def _store(self, content: bytes, receipt: Receipt) -> Receipt:
-        if self._spool.store(content, receipt):
-            LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
-            return receipt
-        first = self._spool.receipt(receipt.key)
-        if first.sha256 == receipt.sha256 or same_content(self._spool.image(receipt.key).read_bytes(), content):
-            LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
-            return first
-        aside = replace(receipt, key=self._spool.aside_key(receipt.key, receipt.sha256), aside_of=receipt.key)
-        if self._spool.store(content, aside):
-            LOG.warning("other content under a known UID kept aside", key=aside.key, first=receipt.key)
-        return aside
+
+def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
+    """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
+
+    The receipt is that of the copy that is kept. Raises SpoolFull, OSError.
+    """
+    if spool.store(content, receipt):
+        LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
+        return receipt
+    first = spool.receipt(receipt.key)
+    same = first.sha256 == receipt.sha256
+    changed = set() if same else differing(spool.image(receipt.key).read_bytes(), content)
+    if not changed:
+        LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
+        return first
+    corrects = changed <= CORRECTABLE
+    key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
+    attributes = ", ".join(sorted(changed)) if corrects else ""
+    aside = replace(receipt, key=key, aside_of=receipt.key, corrected=attributes)
+    if not spool.store(content, aside):
+        return spool.receipt(key)
+    if corrects:
+        LOG.info("correction kept", key=key, first=receipt.key, attributes=attributes)
+    else:
+        LOG.warning("other content under a known UID kept aside", key=key, first=receipt.key)
+    return aside
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
@@ -184,18 +199,6 @@ def storage_classes(settings: Receiving) -> list[UID]:
     if settings.storage_classes == "all":
         return [context.abstract_syntax for context in AllStoragePresentationContexts if context.abstract_syntax]
     return [UID(uid) for uid in settings.storage_classes]
-
-
-def same_content(one: bytes, other: bytes) -> bool:
-    """Whether two Part 10 files hold the same instance: equal elements and pixel bytes, whatever the VR encoding.
-
-    Private elements whose VR is known in one transfer syntax only are not compared.
-    """
-    first, second = (pydicom.dcmread(io.BytesIO(content)) for content in (one, other))
-    return set(first.keys()) == set(second.keys()) and all(
-        mine.value == yours.value or (mine.tag.is_private and "UN" in (mine.VR, yours.VR))
-        for mine, yours in zip(first, second, strict=True)
-    )
 
 
 def _identity(event: Event) -> Dataset:

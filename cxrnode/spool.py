@@ -42,6 +42,8 @@ class Receipt:
     received_at: str
     aside_of: str = ""
     """the key of the instance that already had this SOP Instance UID with other content, when this one is kept aside"""
+    corrected: str = ""
+    """the patient and study attributes in which it differs from that one, by keyword, where it differs in no others"""
 
 
 class Spool:

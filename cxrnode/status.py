@@ -53,13 +53,17 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     for row in lines:
         probability = "" if row.probability is None else f"{row.probability:.3f}"
         sent = "; ".join(f"{name}: {told}" for name, told in row.deliveries.items())
-        note = "; ".join(filter(None, (*row.reasons, _withdrawn(row), row.last_error)))
+        note = "; ".join(filter(None, (*row.reasons, row.last_error)))
         read_by = (row.route, row.model)
         rounds.add_row(
             *(row.study[:8], str(row.round_number), row.state, row.outcome, *read_by, str(row.instances)),
             *(probability, sent, note),
         )
     console.print(rounds)
+    for row in lines:
+        for told in filter(None, (_withdrawn(row), _changed(row))):
+            text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _withdrawn(row: RoundLine) -> str:
@@ -67,3 +71,10 @@ def _withdrawn(row: RoundLine) -> str:
         return ""
     notes = "; ".join(f"{name}: {told}" for name, told in row.notes.items()) or "none yet"
     return f"withdrawn {row.withdrawn_at:%Y-%m-%d %H:%M} UTC: {row.withdrawn} (rejection notes: {notes})"
+
+
+def _changed(row: RoundLine) -> str:
+    if not row.changed:
+        return ""
+    count = f"{row.changed_instances} {'instance' if row.changed_instances == 1 else 'instances'}"
+    return f"patient or study attributes changed after delivery: {', '.join(row.changed)}; {count}"

@@ -14,6 +14,8 @@ class Instance:
     sha256: str
     calling_ae: str = ""
     """the AE title that sent it; empty where nobody did (files)"""
+    corrected: bool = False
+    """whether this is a later copy, in which patient and study attributes were put right"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Predecessor:
 
 @dataclass(frozen=True)
 class Study:
-    """The instances of one study that one round covers; `round_number` counts from 1."""
+    """The instances of one study that one round covers, as received; `round_number` counts from 1."""
 
     key: str
     study_instance_uid: str

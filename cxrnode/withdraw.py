@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cxrnode.ledger import Ledger
@@ -56,7 +57,7 @@ def _print_table(told: Sequence[Withdrawal], new: int, *, dry_run: bool) -> None
         return
     table = Table(*("study", "round", "model", "to reject", "not sent any more", "withdrawn before"))
     for one in told:
-        before = f"{one.withdrawn_at:%Y-%m-%d %H:%M} UTC: {one.reason}" if one.withdrawn_at else ""
+        before = f"{one.withdrawn_at:%Y-%m-%d %H:%M} UTC: {escape(one.reason)}" if one.withdrawn_at else ""
         sent = (_listed(one.taken), _listed(one.cancelled))
         table.add_row(one.study[:8], str(one.round_number), one.model, *sent, before)
     console.print(table)

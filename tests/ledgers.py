@@ -1,5 +1,6 @@
 """A ledger and a spool in a folder, driven as receiver and workers drive them, without either."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +31,15 @@ class Bench:
         self.spool.store(b"x", receipt)
         arrivals.note(self.ledger, [receipt])
         return key
+
+    def correct(self, uid: str, at: datetime, attributes: str = "PatientID", study: str = "1.9") -> str:
+        """A corrected copy of an instance; returns its sha256."""
+        first, sha256 = self.spool.key_for(uid), hashlib.sha256(f"{uid} {at}".encode()).hexdigest()
+        kept = (self.spool.aside_key(first, sha256), uid, "1.2", study, "1.2", sha256, 1, "PACS", "B", "::1", "1")
+        receipt = Receipt(*kept, at.isoformat(), aside_of=first, corrected=attributes)
+        self.spool.store(b"y", receipt)
+        arrivals.note(self.ledger, [receipt])
+        return sha256
 
     def ready(self, *uids: str, study: str = "1.9", at: datetime = T0) -> datetime:
         """A closed round of these instances; returns when it was closed."""

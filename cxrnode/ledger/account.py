@@ -15,6 +15,7 @@ from cxrnode.ledger.tables import (
     State,
     TaskState,
     Work,
+    changes,
     deliveries,
     instances,
     objects,
@@ -74,6 +75,9 @@ class RoundLine:
     withdrawn_at: datetime | None
     notes: dict[str, str]
     """what became of the rejection notes, by destination"""
+    changed: tuple[str, ...]
+    """the patient and study attributes that were corrected after delivery, by keyword"""
+    changed_instances: int
     stages_ms: dict[str, float]
     last_received_at: datetime
     finished_at: datetime | None
@@ -154,8 +158,9 @@ def _place(covering: Row[tuple[object, ...]], held: set[str], fates: Counter[str
         return "waiting for delivery"
     if not fates:
         return "finished, nothing to send"
-    undelivered = fates[Fate.REFUSED] + fates[Fate.GIVEN_UP]
-    return "finished, not all delivered" if undelivered else "finished, delivered"
+    if set(fates) == {Fate.SUPERSEDED}:
+        return "superseded before delivery"
+    return "finished, delivered" if set(fates) == {Fate.ACCEPTED} else "finished, not all delivered"
 
 
 def _place_withdrawn(covering: Row[tuple[object, ...]], notes: Counter[str]) -> str:
@@ -178,6 +183,11 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
     notes = [one.sop_instance_uid for one in made if one.role == Role.REJECTION]
     routed = db.execute(select(routings).where(routings.c.round_key == row.key)).first()
     withdrawn = db.execute(select(withdrawals).where(withdrawals.c.round_key == row.key)).first()
+    changed = db.execute(
+        select(changes.c.attributes, instances.c.sop_instance_uid)
+        .join(instances, instances.c.key == changes.c.instance_key)
+        .where(changes.c.round_key == row.key)
+    ).all()
     errors = db.execute(select(tasks.c.last_error).where(tasks.c.round_key == row.key)).scalars()
     probabilities = [reading.probability for reading in seen if reading.probability is not None]
     return RoundLine(
@@ -196,6 +206,8 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         withdrawn=withdrawn.reason if withdrawn else "",
         withdrawn_at=withdrawn.at if withdrawn else None,
         notes=_fates(db, notes),
+        changed=tuple(sorted({name for one in changed for name in one.attributes.split(", ")})),
+        changed_instances=len({one.sop_instance_uid for one in changed}),
         stages_ms=json.loads(row.stages_ms),
         last_received_at=row.last_received_at,
         finished_at=row.finished_at,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
 from cxrnode.ledger.tables import Kind, State, Work, instances, objects, rounds, studies
 from cxrnode.ledger.work import add_task
@@ -63,7 +64,9 @@ def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
             received_at=received_at,
         )
     )
-    if kind is Kind.SOURCE:
+    if kind is Kind.SOURCE or (
+        kind is Kind.CORRECTION and correct(db, study_key, receipt.key, receipt.corrected, received_at)
+    ):
         _extend_round(db, study_key, received_at, lane)
 
 
@@ -71,6 +74,8 @@ def _kind(db: Connection, receipt: Receipt) -> Kind:
     own = select(objects.c.sop_instance_uid).where(objects.c.sop_instance_uid == receipt.sop_instance_uid)
     if db.execute(own).first() is not None:
         return Kind.OWN
+    if receipt.corrected:
+        return Kind.CORRECTION
     return Kind.ASIDE if receipt.aside_of else Kind.SOURCE
 
 
@@ -83,7 +88,7 @@ def _study_key(db: Connection, study_instance_uid: str) -> str:
 
 
 def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: str) -> None:
-    """Count the instance towards the round that is still arriving, or open the next one: a late image."""
+    """Count the instance towards the round that is still arriving, or open the next one: it is late."""
     of_study = rounds.c.study_key == study_key
     arriving = db.execute(select(rounds).where(of_study, rounds.c.state == State.ARRIVING).with_for_update()).first()
     if arriving is None:
@@ -97,7 +102,7 @@ def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: s
 def _close(db: Connection, settled: Any, now: datetime) -> None:
     unread = (
         instances.c.study_key == settled.study_key,
-        instances.c.kind == Kind.SOURCE,
+        instances.c.kind.in_([Kind.SOURCE, Kind.CORRECTION]),
         instances.c.first_round.is_(None),
     )
     db.execute(update(instances).where(*unread).values(first_round=settled.number))

@@ -4,13 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
+from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
-from cxrnode.ledger.parcels import ObjectRow, finish_if_done
+from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
 from cxrnode.ledger.tables import (
     Fate,
     Kind,
@@ -59,19 +62,18 @@ class RoundResult:
 
 
 def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
-    """The study as this round covers it: every source instance that had arrived when it was closed."""
+    """The study as this round covers it: every source instance that had arrived when it was closed, corrected."""
     with ledger.reading() as db:
         row = db.execute(
             select(rounds.c.number, rounds.c.study_key, studies.c.study_instance_uid)
             .join(studies, studies.c.key == rounds.c.study_key)
             .where(rounds.c.key == round_key)
         ).one()
-        covered = _covered(db, row.study_key, row.number)
         return Study(
             key=row.study_key,
             study_instance_uid=row.study_instance_uid,
             round_number=row.number,
-            instances=tuple(Instance(key, spool.image(key), *columns) for key, *columns in covered),
+            instances=_instances(db, spool, row.study_key, row.number),
             predecessor=_predecessor(db, row.study_key, row.number, row.study_instance_uid),
         )
 
@@ -88,13 +90,13 @@ def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
     with ledger.writing() as db:
         settle(db, held, TaskState.ABANDONED, last_error=reason)
         row = db.execute(select(rounds.c.study_key, rounds.c.number).where(rounds.c.key == held.round_key)).one()
-        covered = _covered(db, row.study_key, row.number)
-        failed = [ReadingRow(key, Outcome.FAILED, reason, None) for key, *_ in covered]
+        covered = db.execute(_covered(row.study_key, row.number, Kind.SOURCE)).all()
+        failed = [ReadingRow(one.key, Outcome.FAILED, reason, None) for one in covered]
         _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), {}, "", {}), now)
 
 
 def _write_result(db: Connection, round_key: str, result: RoundResult, now: datetime) -> None:
-    lane = db.execute(select(rounds.c.lane).where(rounds.c.key == round_key)).scalar_one()
+    written = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
     db.execute(insert(routings).values(round_key=round_key, route=result.route, prevalence=result.prevalence))
     for reading in result.readings:
         db.execute(insert(readings).values(round_key=round_key, **vars(reading)))
@@ -103,26 +105,44 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
     for destination, uids in result.sent_to.items():
         for uid in uids:
             db.execute(insert(deliveries).values(sop_instance_uid=uid, destination=destination, fate=Fate.DUE))
-        add_task(db, Work.DELIVER, round_key, lane, now, destination)
+        add_task(db, Work.DELIVER, round_key, written.lane, now, destination)
     told = {"outcome": result.outcome, "model": result.model, "stages_ms": json.dumps(dict(result.stages_ms))}
     move(db, round_key, State.ANALYSED, analysed_at=now, **told)
+    if outdated(db, written.study_key, written.number):
+        cancel_due(db, round_key, Fate.SUPERSEDED, now)
     finish_if_done(db, round_key, now)
 
 
-def _covered(db: Connection, study_key: str, number: int) -> list[tuple[str, str, str, str]]:
-    covered = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, instances.c.first_round <= number)
-    columns = (instances.c.key, instances.c.sop_instance_uid, instances.c.sha256, instances.c.calling_ae)
-    rows = db.execute(select(*columns).where(*covered).order_by(instances.c.received_at, instances.c.key)).all()
-    return [(row.key, row.sop_instance_uid, row.sha256, row.calling_ae) for row in rows]
+def _instances(db: Connection, spool: Spool, study_key: str, number: int) -> tuple[Instance, ...]:
+    """Each image once, in the order in which the copies that count were received: the latest correction, or the first.
+
+    A corrected image keeps its key and who sent it first.
+    """
+    corrected = {row.sop_instance_uid: row for row in db.execute(_covered(study_key, number, Kind.CORRECTION))}
+    found = []
+    for row in db.execute(_covered(study_key, number, Kind.SOURCE)):
+        copy = corrected.get(row.sop_instance_uid, row)
+        uid, path = row.sop_instance_uid, spool.image(copy.key)
+        instance = Instance(row.key, path, uid, copy.sha256, row.calling_ae, corrected=copy is not row)
+        found.append(((copy.received_at, copy.key), instance))
+    return tuple(instance for _, instance in sorted(found, key=itemgetter(0)))
+
+
+def _covered(study_key: str, number: int, kind: Kind) -> Select[tuple[Any, ...]]:
+    """The instances of one kind that a round covers, as they were received."""
+    covered = (instances.c.study_key == study_key, instances.c.kind == kind, instances.c.first_round <= number)
+    return select(instances).where(*covered).order_by(instances.c.received_at, instances.c.key)
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:
-    """The latest report before this round that was not withdrawn."""
+    """The latest report before this round that somebody has or will have, and that was not withdrawn."""
     earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == Family.REPORT)
+    sent = deliveries.c.fate.in_([Fate.ACCEPTED, Fate.DUE])
     row = db.execute(
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)
-        .where(*earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)))
+        .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
+        .where(sent, *earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)))
         .order_by(rounds.c.number.desc())
         .limit(1)
     ).first()

@@ -107,6 +107,7 @@ def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> Non
 
     Whoever is sending just now looks before each object (`still_due`), and ends the task itself.
     """
+    db.execute(select(tasks.c.key).where(*_deliveries_of(round_key)).with_for_update())
     made = select(objects.c.sop_instance_uid).where(objects.c.round_key == round_key)
     due = (deliveries.c.sop_instance_uid.in_(made), deliveries.c.fate == Fate.DUE)
     db.execute(update(deliveries).where(*due).values(fate=fate, at=now))

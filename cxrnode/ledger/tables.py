@@ -46,6 +46,7 @@ class Kind(StrEnum):
     SOURCE = "source"
     OWN = "own result"
     ASIDE = "kept aside"
+    CORRECTION = "correction"
 
 
 class Work(StrEnum):
@@ -72,7 +73,8 @@ class Fate(StrEnum):
     REFUSED = "refused"
     GIVEN_UP = "given up"
     WITHDRAWN = "withdrawn"
-    """no longer wanted; whoever sends it at that very moment still notes it as accepted when it is"""
+    SUPERSEDED = "superseded"
+    """these two: cancelled; whoever sends it at that very moment still notes it as accepted when it is"""
 
 
 class Utc(TypeDecorator[datetime]):
@@ -160,6 +162,14 @@ withdrawals = Table(  # beside `rounds`, likewise
     Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at", Utc, nullable=False),
+)
+
+changes = Table(  # beside `instances`: corrected copies that came after the round was delivered
+    "changes",
+    metadata,
+    Column("instance_key", KEY, ForeignKey("instances.key"), primary_key=True),
+    Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),
+    Column("attributes", Text, nullable=False),
 )
 
 tasks = Table(

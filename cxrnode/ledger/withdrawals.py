@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, insert, select
 from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
-from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, studies, tasks, withdrawals
+from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, studies, withdrawals
 from cxrnode.uids import Role
 
 KEY_LENGTH = 8
@@ -47,7 +47,6 @@ def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> With
     What it tells is from before. Nothing happens to a round that was withdrawn before.
     """
     with ledger.writing() as db:
-        db.execute(select(tasks.c.key).where(tasks.c.round_key == round_key).with_for_update())
         row = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
         found = _withdrawal(db, row)
         if found.withdrawn_at is not None:

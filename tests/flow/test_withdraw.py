@@ -41,7 +41,7 @@ def test_each_pacs_is_told_of_exactly_what_it_took_and_who_took_nothing_is_told_
     assert (line["withdrawn"], line["notes"]) == (WHY, {"half": "1 accepted"})
     assert status["balanced"]
     assert [place["place"] for place in status["instances"]] == ["withdrawn"]
-    assert "withdrawn" in table
+    assert f"UTC: {WHY} (rejection notes: half: 1 accepted)" in table
     report, note = half.stored
     rejects(note, [report])
     assert (note.PatientName, note.PatientID) == (film.PatientName, film.PatientID)

@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
 from cxrnode.log import start
-from cxrnode.receive import Receiver, StoreStatus, same_content
+from cxrnode.receive import Receiver, StoreStatus
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving, Sender
 from cxrnode.spool import Receipt, Spool
@@ -95,16 +95,44 @@ def test_the_same_content_twice_is_acknowledged_twice_and_stored_once(bench: Ben
 
 def test_other_content_under_a_known_uid_is_kept_aside_and_told(bench: Bench) -> None:
     sent = make_cxr()
-    other = remade(sent, PatientName="Zzother^Patient")
+    other = remade(sent, PatientName="Zzother^Patient", ViewPosition="PA")
 
     answers = bench.send(sent, other, other)
 
     assert [answer.Status for answer in answers] == [0x0000] * 3
     first, aside, again = bench.receipts
-    assert aside.aside_of == first.key
+    assert (aside.aside_of, aside.corrected) == (first.key, "")
     assert again.key == aside.key
     assert pydicom.dcmread(bench.spool.image(first.key)).PatientName == sent.PatientName
     assert pydicom.dcmread(bench.spool.image(aside.key)).PatientName == other.PatientName
+
+
+def test_a_copy_with_other_patient_and_study_attributes_alone_is_a_correction(bench: Bench) -> None:
+    sent = make_cxr()
+    corrected = remade(sent, PatientName="Zzcorrect^Patient", AccessionNumber="ACC-2", PatientComments="put right")
+
+    bench.send(sent, corrected, corrected)
+
+    first, correction, again = bench.receipts
+    assert (correction.aside_of, correction.corrected) == (first.key, "AccessionNumber, PatientComments, PatientName")
+    assert again == correction
+    assert pydicom.dcmread(bench.spool.image(correction.key)).PatientName == corrected.PatientName
+    assert bench.spool.receipt(correction.key) == correction
+
+
+def test_dcmtk_corrects_a_film_in_two_encodings_and_it_is_one_correction(bench: Bench, tmp_path: Path) -> None:
+    film = make_cxr()
+    bench.send(film)
+    path = tmp_path / "film.dcm"
+    remade(film, PatientID="ZZ-PID-0002").save_as(path, enforce_file_format=True)
+    for syntax in ("-xe", "-xi"):
+        target = ["-aet", "MODALITY", "-aec", "CXRNODE", "127.0.0.1", str(bench.settings.port), str(path)]
+        subprocess.run([program("storescu"), syntax, *target], check=True, timeout=30)
+
+    _first, correction, again = bench.receipts
+    assert correction.corrected == "PatientID"
+    assert again == correction
+    assert len(list(bench.spool.keys())) == 2
 
 
 def test_a_full_disk_is_refused_before_it_is_full(tmp_path: Path) -> None:
@@ -220,13 +248,6 @@ def test_dcmtk_pushes_the_same_film_in_two_encodings_and_it_is_one_instance(benc
 
     assert len(list(bench.spool.keys())) == 1
     assert {receipt.key for receipt in bench.receipts} == set(bench.spool.keys())
-
-
-def test_same_content_tells_encodings_from_contents() -> None:
-    film = make_cxr()
-    assert same_content(_file(film), _file(film))
-    assert not same_content(_file(film), _file(remade(film, PatientID="ZZ-PID-0002")))
-    assert not same_content(_file(film), _file(remade(film, PixelData=bytes(len(film.PixelData)))))
 
 
 def _file(dataset: Dataset) -> bytes:

@@ -1,4 +1,4 @@
-"""Results withdrawn while they are being sent, on real associations: what was taken is rejected, nothing else goes."""
+"""Results cancelled while they are being sent, on real associations: what was taken is taken, nothing else goes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import FileDataset
 from pynetdicom import evt
 
 from cxrnode.ledger import work
 from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.withdrawals import chosen, withdraw
-from tests.builders import make_cxr
-from tests.desks import open_desk, read_all, receive
+from tests.builders import make_cxr, remade
+from tests.desks import HOUR, T0, open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakePacs
 from workers.delivery import deliver_leased
 from workers.desk import Desk
@@ -38,10 +39,15 @@ def pacs() -> Iterator[Interrupted]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, pacs: Interrupted) -> Iterator[Desk]:
+def film() -> FileDataset:
+    return make_cxr()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, pacs: Interrupted, film: FileDataset) -> Iterator[Desk]:
     """A study that was read and is due at the PACS."""
     made = open_desk(tmp_path, [pacs.destination()])
-    receive(made, make_cxr())
+    receive(made, film)
     read_all(made)
     yield made
     made.ledger.close()
@@ -85,6 +91,24 @@ def test_a_note_is_tried_again_with_the_very_bytes_made_before(desk: Desk, pacs:
     (first, again) = pacs.attempts[2:]
     assert first == again
     assert [line.notes for line in round_lines(desk.ledger)] == [{"fake": "1 accepted"}]
+
+
+def test_a_correction_stops_what_is_not_sent_yet_and_the_new_report_supersedes_what_was(
+    desk: Desk, pacs: Interrupted, film: FileDataset
+) -> None:
+    corrected = remade(film, PatientID="ZZ-RIGHT")
+    pacs.meanwhile = lambda: receive(desk, corrected, at=T0 + HOUR)
+
+    deliver(desk)
+    assert [line.deliveries for line in round_lines(desk.ledger)] == [{}, {"fake": "1 accepted, 1 superseded"}]
+    read_all(desk, now=T0 + 2 * HOUR)
+    deliver(desk)
+
+    old, *new = pacs.stored
+    assert (old.PatientID, {one.PatientID for one in new}) == (film.PatientID, {"ZZ-RIGHT"})
+    (series,) = new[0].PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.SOPInstanceUID
+    assert len(new) == 2
 
 
 def test_no_two_pacs_get_notes_of_one_uid(tmp_path: Path) -> None:
