@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from pydicom.uid import UID
 from rich.console import Console
 from rich.table import Table
 
 from cxrnode import broker
-from cxrnode.deliver import echo
+from cxrnode.deliver import SOP_CLASS_NOT_SUPPORTED, echo, not_taken
 from cxrnode.destination import Destination
-from cxrnode.errors import CxrNodeError
+from cxrnode.errors import CxrNodeError, PeerRefused
 from cxrnode.jobs import LIVE, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
+from cxrnode.results.series import SERIES
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
@@ -115,4 +117,11 @@ def _weights(settings: Settings) -> str:
 
 def _destination(settings: Settings, destination: Destination) -> str:
     echo(destination, settings.node.ae_title)
-    return f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO"
+    classes = {family: SERIES[family].sop_class_uid for family in destination.send.families}
+    refused = not_taken(destination, settings.node.ae_title, set(classes.values())) if classes else []
+    if refused:
+        named = ", ".join(f"{family} ({UID(uid).name})" for family, uid in classes.items() if uid in refused)
+        told = f"{destination.name} answers C-ECHO, but does not take {named}; wanted all that its send table names"
+        raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
+    taken = ", ".join(classes) or "nothing"
+    return f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO and takes {taken}"

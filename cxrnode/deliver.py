@@ -1,7 +1,7 @@
 """C-STORE SCU: one association carries a round's objects to one destination; the status decides each one's fate."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -86,6 +86,18 @@ def echo(destination: Destination, calling_ae: str) -> None:
     if status != 0x0000:
         shown = "nothing" if status is None else f"0x{status:04X}"
         raise PeerUnavailable(f"{_named(destination)} answered C-ECHO with {shown}; wanted 0x0000")
+
+
+def not_taken(destination: Destination, calling_ae: str, sop_classes: Collection[str]) -> list[str]:
+    """Which of these SOP classes a destination takes in neither uncompressed transfer syntax.
+
+    Raises PeerUnavailable with the reason.
+    """
+    pairs = {(sop_class, syntax) for sop_class in sop_classes for syntax in UNCOMPRESSED}
+    association = associate(destination, calling_ae, pairs)
+    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    association.release()
+    return sorted(set(sop_classes) - taken)
 
 
 def associate(destination: Destination, calling_ae: str, contexts: set[tuple[str, str]]) -> Association:

@@ -36,6 +36,11 @@ class Send(Part):
             Outcome.FAILED: self.failed,
         }
 
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Everything that it may be sent."""
+        return tuple(family for family in Family if self.wants(family, Outcome))
+
     def wants(self, family: Family, outcomes: Iterable[Outcome]) -> bool:
         """Whether an object about images of these outcomes is sent: one that asks for it is enough."""
         return any(family in self.by_outcome.get(outcome, ()) for outcome in outcomes)

@@ -24,6 +24,8 @@ class FakePacs:
     stored: list[Dataset] = field(default_factory=list)
     attempts: list[tuple[str, bytes]] = field(default_factory=list)
     """SOP Instance UID and the data set's bytes of every C-STORE, taken or not"""
+    storage_classes: Sequence[str] | None = None
+    """what it takes; None: everything"""
     port: int = 0
 
     @contextmanager
@@ -31,8 +33,9 @@ class FakePacs:
         """Listen on loopback inside."""
         ae = AE("FAKEPACS")
         ae.add_supported_context(Verification)
-        for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax)
+        everything = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+        for storage_class in everything if self.storage_classes is None else self.storage_classes:
+            ae.add_supported_context(storage_class)
         server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on_c_store)])
         self.port = server.server_address[1]
         try:

@@ -1,16 +1,11 @@
 """What a result about one image says of it: its series, what it shows, the source and whether that was lossy."""
 
-from typing import NamedTuple
-
 from pydicom import Dataset
 from pydicom.uid import (
     JPEG2000,
-    GrayscaleSoftcopyPresentationStateStorage,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
 )
 
 from cxrnode.family import Family
@@ -21,39 +16,15 @@ from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import referable, reference
 from cxrnode.results.inherit import copy_sound
 from cxrnode.results.stamp import new_result
-from cxrnode.uids import Role
 
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
 PAIRED = ("LUNG",)
 """A paired organ would want a Laterality (Type 2C), and a frontal radiograph shows both: it is of the CHEST."""
 
 
-class Series(NamedTuple):
-    """The one series that a family's objects of a round go into."""
-
-    number: int
-    modality: str
-    sop_class_uid: str
-
-
-SERIES = {
-    Family.OVERLAY: Series(9002, "OT", SecondaryCaptureImageStorage),
-    Family.PRESENTATION: Series(9003, "PR", GrayscaleSoftcopyPresentationStateStorage),
-    Family.SEGMENTATION: Series(9004, "SEG", SegmentationStorage),
-    Family.MAP: Series(9005, "OT", SecondaryCaptureImageStorage),
-}
-
-
 def new_derived(family: Family, source: Dataset, reading: Reading, context: ResultContext) -> Dataset:
-    """A data set of a family of SERIES with everything but its own content."""
-    series = SERIES[family]
-    uid = context.identity.uid(Role[family.name], reading.sop_instance_uid)
-    result = new_result(source, context, series.sop_class_uid, uid)
-    result.Modality = series.modality
-    result.SeriesInstanceUID = context.identity.uid(Role[f"{family.name}_SERIES"])
-    result.SeriesNumber = series.number
-    result.SeriesDescription = f"AI {family}: pneumonia"
-    result.InstanceNumber = 1
+    """A data set of one of the families about one image, with everything but its own content."""
+    result = new_result(family, source, context, reading.sop_instance_uid)
     copy_sound(result, source, "InstanceNumber")
     result.BodyPartExamined = "CHEST"
     if text(source, "BodyPartExamined") not in PAIRED:

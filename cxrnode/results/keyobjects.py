@@ -14,6 +14,7 @@ from pydicom.uid import (
     KeyObjectSelectionDocumentStorage,
 )
 
+from cxrnode.family import Family
 from cxrnode.finding import Outcome, Reading
 from cxrnode.header import text
 from cxrnode.results import codes
@@ -21,9 +22,9 @@ from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import evidence, referable, reference
 from cxrnode.results.inherit import copy_sound, inherit
 from cxrnode.results.observer import observer
+from cxrnode.results.series import REJECTION, put_into
 from cxrnode.results.stamp import new_result, stamp_times
 from cxrnode.results.words import INTENDED_USE, NOTICE, plain, study_sentence
-from cxrnode.uids import Role
 
 WITHOUT_PIXELS = (
     Comprehensive3DSRStorage, GrayscaleSoftcopyPresentationStateStorage, KeyObjectSelectionDocumentStorage,
@@ -46,12 +47,7 @@ def build_key_objects(
     flagged = [source for source, reading in told if reading.outcome is Outcome.POSITIVE and referable(source)]
     if not flagged:
         return None
-    selection = new_result(
-        sources[0], context, KeyObjectSelectionDocumentStorage, context.identity.uid(Role.KEY_OBJECTS)
-    )
-    selection.SeriesInstanceUID = context.identity.uid(Role.KEY_OBJECTS_SERIES)
-    selection.SeriesNumber = 9006
-    selection.SeriesDescription = "AI key images: pneumonia"
+    selection = new_result(Family.KEY_OBJECTS, sources[0], context)
     description = f"{study_sentence([reading for _, reading in told])} {NOTICE}. {INTENDED_USE}"
     device = observer(context.algorithm.device_uid, context.station_name, context.algorithm.name)
     _select(selection, codes.OF_INTEREST, None, device, description, flagged)
@@ -79,12 +75,8 @@ def build_rejection(
     for keyword in MAKER:
         copy_sound(note, header, keyword)
     stamp_times(note, header, now)
-    note.SOPClassUID = KeyObjectSelectionDocumentStorage
-    note.SOPInstanceUID = uid
     note.StudyInstanceUID = study
-    note.SeriesInstanceUID = series_uid
-    note.SeriesNumber = 9007
-    note.SeriesDescription = "AI results withdrawn"
+    put_into(REJECTION, note, uid, series_uid)
     device = observer(*(text(header, keyword) for keyword in ("DeviceUID", "StationName", "ManufacturerModelName")))
     _select(note, codes.REJECTED_FOR_QUALITY, codes.SOFTWARE_FAILURE, device, plain(reason), rejected)
     return note
@@ -99,8 +91,6 @@ def _select(
     selected: Sequence[Dataset],
 ) -> None:
     """Make `document` a selection of `selected`, each of which can be referred to; the root is TID 2010's."""
-    document.Modality = "KO"
-    document.InstanceNumber = 1
     document.ReferencedPerformedProcedureStepSequence = []
     document.update(evidence(selected))
     document.update(ContainerContentItem(title, template_id="2010"))

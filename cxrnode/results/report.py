@@ -11,8 +11,8 @@ from highdicom.sr import (
     RelationshipTypeValues,
 )
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage
 
+from cxrnode.family import Family
 from cxrnode.finding import Reading
 from cxrnode.header import items, text
 from cxrnode.results import codes
@@ -23,7 +23,6 @@ from cxrnode.results.inherit import is_code
 from cxrnode.results.observer import observer
 from cxrnode.results.stamp import new_result
 from cxrnode.results.words import INTENDED_USE, NOTICE, population_sentence, prevalence_sentence, study_sentence
-from cxrnode.uids import Role
 
 CODE_KEYWORDS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
@@ -40,12 +39,7 @@ def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], contex
     if not told:
         raise ValueError("no reading to report: every image is not applicable")
 
-    report = new_result(sources[0], context, Comprehensive3DSRStorage, context.identity.uid(Role.REPORT))
-    report.Modality = "SR"
-    report.SeriesInstanceUID = context.identity.uid(Role.REPORT_SERIES)
-    report.SeriesNumber = 9001
-    report.SeriesDescription = "AI report: pneumonia"
-    report.InstanceNumber = 1
+    report = new_result(Family.REPORT, sources[0], context)
     report.CompletionFlag = "COMPLETE"
     report.VerificationFlag = "UNVERIFIED"
     report.PreliminaryFlag = "PRELIMINARY"

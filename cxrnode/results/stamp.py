@@ -6,19 +6,22 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from cxrnode.family import Family
 from cxrnode.header import text
 from cxrnode.results.codes import PROCESSING_EQUIPMENT, coded
 from cxrnode.results.context import ResultContext
 from cxrnode.results.inherit import inherit
+from cxrnode.results.series import SERIES, put_into
 from cxrnode.results.words import INTENDED_USE, plain
+from cxrnode.uids import Role
 
 MANUFACTURER = "cxrnode"
 
 
-def new_result(source: Dataset, context: ResultContext, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    """A data set with everything that all results share: patient and study, this node and this model.
+def new_result(family: Family, source: Dataset, context: ResultContext, part: str = "") -> Dataset:
+    """A data set with everything that all results share: patient and study, series, this node and this model.
 
-    Patient and study are those of the context's bearer, or else the source's.
+    Patient and study are those of the context's bearer, or else the source's; `part` tells a family's objects apart.
     """
     source = source if context.bearer is None else context.bearer
     result = Dataset()
@@ -26,8 +29,8 @@ def new_result(source: Dataset, context: ResultContext, sop_class_uid: str, sop_
     result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     inherit(result, source)
     result.StudyInstanceUID = context.identity.study_instance_uid
-    result.SOPClassUID = sop_class_uid
-    result.SOPInstanceUID = sop_instance_uid
+    uids = (context.identity.uid(Role[family.name], part), context.identity.uid(Role[f"{family.name}_SERIES"]))
+    put_into(SERIES[family], result, *uids)
     result.ContentQualification = "RESEARCH"
     stamp_times(result, source, context.started_at)
     _stamp_equipment(result, context)

@@ -52,6 +52,20 @@ def test_check_names_what_is_wrong_and_what_is_well(tmp_path: Path) -> None:
     assert "cannot be reached" in found["destination nobody"]["told"]
 
 
+def test_check_names_the_families_that_a_pacs_does_not_take(tmp_path: Path) -> None:
+    reports_alone = FakePacs(storage_classes=["1.2.840.10008.5.1.4.1.1.88.34"])
+    with reports_alone.listening() as pacs:
+        destination = (
+            f'[[destinations]]\nname = "old"\nae_title = "FAKEPACS"\nhost = "127.0.0.1"\nport = {pacs.port}\n'
+            'send = { positive = ["report", "overlay", "keyobjects"] }\n'
+        )
+        told = cxrnode(tmp_path, "check", "--json", settings=destination)
+
+    (line,) = (line for line in json.loads(told.stdout) if line["what"] == "destination old")
+    assert not line["well"]
+    assert "does not take overlay (Secondary Capture Image Storage), keyobjects (Key Object Selection" in line["told"]
+
+
 def test_analyse_prints_a_line_an_instance_and_writes_what_a_person_can_look_at(tmp_path: Path) -> None:
     film, foot = make_cxr(), make_cxr(BodyPartExamined="FOOT", StudyDescription="Foot")
     folder = tmp_path / "in"

@@ -10,7 +10,7 @@ from pynetdicom import AE, evt
 from cxrnode.deliver import Answer, Sent, echo, judge, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
-from cxrnode.results.derived import SERIES
+from cxrnode.results.series import SERIES
 from cxrnode.samples import free_ports
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fakes import FakePacs
