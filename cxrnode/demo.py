@@ -18,6 +18,8 @@ from cxrnode import samples
 from cxrnode.deliver import Answer, Sent, echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused, PeerUnavailable
+from cxrnode.family import MADE_OF
+from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import RoundLine, account, round_lines, study_key_of
 from cxrnode.log import start
@@ -85,8 +87,9 @@ def demo(out: Path, inputs: Sequence[Path], *, as_json: bool) -> bool:
 
 
 def write_settings(folder: Path, receiver_port: int, archive_port: int, flower_port: int) -> Path:
-    """The settings of the demonstration's node: the embedded default, free ports, the archive as destination."""
+    """The settings of the demonstration's node: the embedded default, free ports; the archive gets every family."""
     path = folder / "node.toml"
+    positive, negative = (json.dumps(MADE_OF[outcome]) for outcome in (Outcome.POSITIVE, Outcome.NEGATIVE))
     path.write_text(
         f"""
         [node]
@@ -102,6 +105,7 @@ def write_settings(folder: Path, receiver_port: int, archive_port: int, flower_p
         ae_title = "{ARCHIVE_AE}"
         host = "127.0.0.1"
         port = {archive_port}
+        send = {{ positive = {positive}, negative = {negative} }}
         """,
         encoding="utf-8",
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrnode.destination import Destination
+from cxrnode.family import Family
 from cxrnode.samples import free_ports
 from tests.peers import program
 
@@ -25,7 +26,12 @@ class Orthanc:
     @property
     def destination(self) -> Destination:
         """This Orthanc as the settings name it."""
-        return Destination(name="orthanc", ae_title="ORTHANC", host="127.0.0.1", port=self.dicom_port)
+        return self.taking({})
+
+    def taking(self, send: dict[str, list[Family]]) -> Destination:
+        """The same with what it is to be sent, by outcome."""
+        where = {"name": "orthanc", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": self.dicom_port}
+        return Destination.model_validate(where | {"send": send})
 
     def get(self, path: str) -> Any:
         """What its REST interface says, JSON decoded."""

@@ -15,6 +15,9 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from cxrnode.family import MADE_OF, Family
+from cxrnode.finding import Outcome
+from cxrnode.results.series import SERIES
 from cxrnode.settings import Settings
 from models.card import find
 from models.reader import load
@@ -23,7 +26,10 @@ from tests.nodes import running_node, saved
 from tests.orthanc import running_orthanc
 from tests.peers import program
 
-SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
+SR, SC = SERIES[Family.REPORT].sop_class_uid, SERIES[Family.OVERLAY].sop_class_uid
+ON_REGIONS = [SERIES[family].sop_class_uid for family in (Family.PRESENTATION, Family.SEGMENTATION)]
+KEY_OBJECTS = SERIES[Family.KEY_OBJECTS].sop_class_uid
+EVERYTHING = {outcome.value: list(MADE_OF[outcome]) for outcome in Outcome if outcome is not Outcome.NOT_APPLICABLE}
 FILMS = 100
 
 
@@ -46,7 +52,7 @@ def day(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
     pushed = sorted((shared_data / "dicom" / "chest").iterdir()) + wrapped_films(shared_data, folder)
     with (
         running_orthanc(folder) as orthanc,
-        running_node(folder, orthanc.destination, rules={"gate": "refuse"}) as node,
+        running_node(folder, orthanc.taking(EVERYTHING | {"failed": []}), rules={"gate": "refuse"}) as node,
     ):
         port = str(node.settings.receiving.port)
         sender = [program("dcmsend"), "-aet", "MODALITY", "-aec", "CXRNODE", "127.0.0.1", port]
@@ -95,14 +101,18 @@ def test_every_study_has_exactly_one_outcome_and_every_instance_a_place(day: Day
     assert outcomes["refused"] == 1, "the one without a Patient ID"
 
 
-def test_each_analysed_study_has_one_report_and_one_overlay_in_orthanc(day: Day) -> None:
+def test_each_study_has_every_family_that_its_outcome_has_in_orthanc(day: Day) -> None:
     filed = Counter((str(dataset.StudyInstanceUID), str(dataset.SOPClassUID)) for dataset in day.filed)
     for file in day.pushed:
         study = str(pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID)
         outcome = day.analysed[str(file)]["outcome"]
         read = outcome in {"positive", "negative"}
-        assert filed[study, SC] == int(read), (file.name, outcome)
+        assert filed[study, SC] == 2 * int(read), (file.name, outcome)  # overlay and map
         assert filed[study, SR] == int(read or outcome == "refused"), (file.name, outcome)
+        assert filed[study, KEY_OBJECTS] == int(outcome == "positive"), (file.name, outcome)
+        shown = outcome == "positive" and day.analysed[str(file)]["localised"] is not False
+        for sop_class in ON_REGIONS:
+            assert filed[study, sop_class] == int(shown), (file.name, outcome)
 
 
 def test_the_referee_finds_no_error_in_anything_filed(day: Day) -> None:
