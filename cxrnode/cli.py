@@ -173,11 +173,21 @@ def check(json: Json = False) -> None:
 
 
 @app.command()
-def conformance(json: Json = False) -> None:
+def conformance(
+    json: Json = False,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the IHE AIR capability sheet here instead, with a made-up object of every kind and outcome."
+        ),
+    ] = None,
+) -> None:
     """Print the DICOM conformance statement (PS3.2) of a node with these settings."""
+    from cxrnode.conformance.samples import write_samples
     from cxrnode.conformance.statement import conformance as run
 
-    typer.echo(run(_start("warning"), as_json=json), nl=False)
+    settings = _start("warning")
+    typer.echo(run(settings, as_json=json) if samples is None else f"{write_samples(settings, samples)}\n", nl=False)
 
 
 @app.command()

@@ -162,6 +162,11 @@ def gallery_html(exhibits: Sequence[Exhibit], title: str, lead: str) -> str:
     return _page("gallery.html", studies=exhibits, title=title, lead=lead, captions=CAPTIONS)
 
 
+def capability_html(**facts: object) -> str:
+    """The capability sheet of `cxrnode conformance --samples`."""
+    return _page("capability.html", **facts)
+
+
 def overlay_png(dataset: Dataset) -> bytes:
     """The pixels of an RGB or greyscale result as PNG."""
     return as_png(Image.fromarray(dataset.pixel_array))

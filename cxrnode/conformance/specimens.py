@@ -30,9 +30,10 @@ WITHDRAWAL = "withdrawal"
 NOW = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
 SUPERSEDED = Predecessor("1.2.3", "1.2.3.4", Comprehensive3DSRStorage, "1.2.3.4.5")
 REASONS = {
-    Outcome.REFUSED: "PatientID (0010,0020) is absent; wanted an identity",
-    Outcome.FAILED: "PixelData ends early",
+    Outcome.REFUSED: "PatientID (0010,0020) is absent; wanted the identity that the result is filed under",
+    Outcome.FAILED: "PixelData (7FE0,0010) breaks off half-way; wanted all rows",
 }
+REJECTION = "Made up; no model has read this film."
 
 HEADER: Mapping[str, object] = MappingProxyType({
     "SOPClassUID": DigitalXRayImageStorageForPresentation,
@@ -43,7 +44,7 @@ HEADER: Mapping[str, object] = MappingProxyType({
     "AccessionNumber": "SPECIMEN-A1",
     "Modality": "DX", "PresentationIntentType": "FOR PRESENTATION", "Manufacturer": "Made Up Imaging",
     "ReferringPhysicianName": "Zzmadeup^Referrer", "StudyDescription": "Chest", "PhysiciansOfRecord": "Zzmadeup^Record",
-    "PatientName": "Zzmadeup^Film", "PatientID": "SPECIMEN-1", "IssuerOfPatientID": "MADEUP", "TypeOfPatientID": "TEXT",
+    "IssuerOfPatientID": "MADEUP", "TypeOfPatientID": "TEXT",
     "PatientBirthDate": "20160101", "PatientBirthTime": "0101", "PatientSex": "O", "PatientAge": "004Y",
     "PatientSize": "1.02", "PatientWeight": "16.5", "OtherPatientNames": "Zzmadeup^Other", "EthnicGroup": "MADE UP",
     "PatientIdentityRemoved": "YES", "DeidentificationMethod": "drawn by a program", "AdmissionID": "SPECIMEN-B1",
@@ -86,23 +87,27 @@ class Specimen:
 
 
 def specimens(case: Case) -> list[Specimen]:
-    """Every object that a node with the case's settings makes of its film, outcome by outcome, and their rejection."""
-    found = []
-    for outcome in Outcome:
-        if results := list(_of_outcome(case, outcome)):
-            found += [*results, _withdrawal(case, outcome, [one.dataset for one in results])]
-    return found
+    """Every object that a node with the case's settings makes of its film, outcome by outcome."""
+    return [specimen for outcome in Outcome for specimen in of_outcome(case, outcome)]
 
 
-def film(rows: int = 96, columns: int = 88, **attributes: object) -> Dataset:
-    """A DX image for presentation: a body with two lungs and noise, (rows, columns), 12 bits, and HEADER."""
+def of_outcome(case: Case, outcome: Outcome) -> list[Specimen]:
+    """The objects that are made of the case's film when this is its outcome, and the note that rejects them."""
+    results = list(_results(case, outcome))
+    return [*results, _withdrawal(case, outcome, [one.dataset for one in results])] if results else []
+
+
+def film(name: str = "film", rows: int = 96, columns: int = 88, **attributes: object) -> Dataset:
+    """A DX image for presentation: a body with two lungs and noise, (rows, columns), 12 bits, and HEADER.
+
+    Another `name` makes it another patient's film.
+    """
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    uids = {
-        f"{level}UID": uid_from(f"specimen {level}") for level in ("StudyInstance", "SeriesInstance", "SOPInstance")
-    }
-    for keyword, value in {**HEADER, **uids, **attributes}.items():
+    uids = {f"{one}InstanceUID": uid_from(["specimen", one, name]) for one in ("Study", "Series", "SOP")}
+    patient = {"PatientName": f"Zzmadeup^{name.title()}", "PatientID": f"SPECIMEN-{name.upper()}"}
+    for keyword, value in {**HEADER, **uids, **patient, **attributes}.items():
         setattr(made, keyword, value)
     for keyword, code in {
         "ProcedureCodeSequence": Code("399208008", "SCT", "Plain X-ray of chest"),
@@ -135,7 +140,7 @@ def bumps(*middles: tuple[float, float], side: int = 14) -> NDArray[np.float32]:
     return np.asarray(values / values.max(), dtype=np.float32)
 
 
-def _of_outcome(case: Case, outcome: Outcome) -> Iterator[Specimen]:
+def _results(case: Case, outcome: Outcome) -> Iterator[Specimen]:
     source = copy.deepcopy(case.film)
     uid = str(source.SOPInstanceUID)
     instance = Instance("specimen", Path("specimen.dcm"), uid, hashlib.sha256(source.PixelData).hexdigest())
@@ -156,6 +161,6 @@ def _of_outcome(case: Case, outcome: Outcome) -> Iterator[Specimen]:
 def _withdrawal(case: Case, outcome: Outcome, results: Sequence[Dataset]) -> Specimen:
     uids = [str(result.SOPInstanceUID) for result in results]
     uid, series_uid = uid_from(["rejection", *uids]), uid_from(["rejection series", *uids])
-    note = build_rejection(results[0], results, "a reason", uid=uid, series_uid=series_uid, now=case.now)
+    note = build_rejection(results[0], results, REJECTION, uid=uid, series_uid=series_uid, now=case.now)
     content = encode(note)
     return Specimen(WITHDRAWAL, outcome, pydicom.dcmread(BytesIO(content)), content)

@@ -15,6 +15,7 @@ from cxrnode.conformance.network import Named, Network, named, network
 from cxrnode.conformance.objects import PRESENCE, SOURCE, VARIED, Attribute, ModuleTable, tables
 from cxrnode.conformance.specimens import WITHDRAWAL, Specimen
 from cxrnode.conformance.variations import Varied, vary
+from cxrnode.correction import CORRECTABLE
 from cxrnode.deliver import contexts_for
 from cxrnode.eligible import IMAGE_CLASSES
 from cxrnode.family import Family
@@ -66,6 +67,8 @@ class Statement:
     beyond: dict[str, tuple[str, ...]]
     """the attributes that no module of the IOD has, likewise"""
     private: tuple[str, ...]
+    correctable: tuple[str, ...]
+    """the attributes in which another copy of a known instance may differ and be a correction"""
     character_sets: tuple[str, ...]
 
 
@@ -92,6 +95,7 @@ def statement(settings: Settings) -> Statement:
         copied=_where(kinds, lambda _table, attribute: attribute.source == "COPY"),
         beyond=_where(kinds, lambda table, _attribute: not table.name),
         private=tuple(sorted({str(element.tag) for element in elements if element.tag.is_private})),
+        correctable=tuple(sorted(CORRECTABLE)),
         character_sets=tuple(sorted(filter(DEFINED_TERM.fullmatch, python_encoding))),
     )
 

@@ -52,7 +52,7 @@ def vary(settings: Settings) -> Varied:
     node = small.node.model_copy(update={"name": f"not {small.node.name}"[:16]})
     results = small.results.model_copy(update={"overlay_longest_side": 300})
     cases = {
-        "IMAGE": replace(base, film=other(film(80, 92))),
+        "IMAGE": replace(base, film=other(film(rows=80, columns=92))),
         "RESULT": replace(
             base, values=bumps((0.2, 0.3), (0.4, 0.7), (0.75, 0.4)), probability=0.81, peak=2.5, lung_share=0.72
         ),

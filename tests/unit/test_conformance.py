@@ -160,7 +160,7 @@ def test_the_statement_is_the_same_in_another_time_zone() -> None:
 
 
 def test_a_film_is_a_data_set_of_a_known_class() -> None:
-    made: Dataset = film(64, 64)
+    made: Dataset = film(rows=64, columns=64)
 
     assert UID(made.SOPClassUID).name == "Digital X-Ray Image Storage - For Presentation"
     assert len(made.PixelData) == 64 * 64 * 2

@@ -16,7 +16,7 @@ from cxrnode.conformance.network import network
 from cxrnode.conformance.specimens import specimens
 from cxrnode.conformance.statement import conformance
 from cxrnode.conformance.variations import plain_case
-from cxrnode.deliver import echo, send
+from cxrnode.deliver import echo, not_taken, send
 from cxrnode.destination import Destination
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
@@ -211,6 +211,10 @@ def test_a_pacs_is_asked_for_exactly_the_contexts_that_the_statement_lists(tmp_p
         assert witness.proposed == {
             (kind["sop_class"][1], syntax) for kind in statement["kinds"] for _, syntax in kind["transfer_syntaxes"]
         }
+        everything = witness.proposed.copy()
+        witness.proposed.clear()
+        assert not_taken(destination, "CXRNODE", {sop_class for sop_class, _ in everything}) == []
+        assert witness.proposed == everything
         witness.proposed.clear()
         echo(destination, "CXRNODE")
         assert witness.proposed == {(VERIFICATION, IMPLICIT)}
