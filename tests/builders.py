@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from cxrnode.conformance.specimens import chest
+
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -17,12 +19,7 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 
 def chest_like(rows: int = 256, columns: int = 240, *, bits_stored: int = 12, seed: int = 0) -> NDArray[np.uint16]:
     """(rows, columns) uint16 with a bright body, two dark lungs and noise; air dark, bone bright."""
-    y, x = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
-    body = np.exp(-(((x - 0.5) / 0.4) ** 4))
-    lungs = sum(np.exp(-((((x - cx) / 0.13) ** 2 + ((y - 0.45) / 0.28) ** 2) ** 2)) for cx in (0.3, 0.7))
-    noise = np.random.default_rng(seed).normal(0, 0.01, (rows, columns))
-    values = np.clip(0.8 * body - 0.5 * lungs + 0.1 + noise, 0, 1)
-    return (values * (2**bits_stored - 1)).astype(np.uint16)
+    return (chest(rows, columns, seed) * (2**bits_stored - 1)).astype(np.uint16)
 
 
 def make_cxr(pixels: NDArray[Any] | None = None, *, bits_stored: int = 12, **attributes: object) -> FileDataset:

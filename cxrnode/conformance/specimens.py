@@ -123,13 +123,13 @@ def film(name: str = "film", rows: int = 96, columns: int = 88, **attributes: ob
     return made
 
 
-def chest(rows: int, columns: int, seed: int = 0) -> NDArray[np.float32]:
+def chest(rows: int, columns: int, seed: int = 0) -> NDArray[np.float64]:
     """(rows, columns) in [0, 1] with a bright body, two dark lungs and noise; air dark, bone bright."""
     y, x = np.mgrid[0:rows, 0:columns] / np.array([rows, columns])[:, None, None]
     body = np.exp(-(((x - 0.5) / 0.4) ** 4))
     lungs = sum(np.exp(-((((x - middle) / 0.13) ** 2 + ((y - 0.45) / 0.28) ** 2) ** 2)) for middle in (0.3, 0.7))
     noise = np.random.default_rng(seed).normal(0, 0.01, (rows, columns))
-    return np.asarray(np.clip(0.8 * body - 0.5 * lungs + 0.1 + noise, 0, 1), dtype=np.float32)
+    return np.asarray(np.clip(0.8 * body - 0.5 * lungs + 0.1 + noise, 0, 1))
 
 
 def bumps(*middles: tuple[float, float], side: int = 14) -> NDArray[np.float32]:
@@ -147,7 +147,7 @@ def _results(case: Case, outcome: Outcome) -> Iterator[Specimen]:
     study = Study("specimen", str(source.StudyInstanceUID), 1, (instance,), case.predecessor)
     image = Image(instance, source)
     if outcome.analysed:
-        image.radiograph = chest(source.Rows, source.Columns)
+        image.radiograph = chest(source.Rows, source.Columns).astype(np.float32)
         probability = case.probability if outcome is Outcome.POSITIVE else 1 - case.probability
         heatmap = Heatmap(case.values, case.peak, case.algorithm.explanation)
         finding = Finding(1.5, probability, heatmap, lung_share=case.lung_share)
