@@ -174,10 +174,16 @@ def test_a_late_image_after_delivery_brings_the_corrected_attributes(bench: Benc
     sha256 = bench.correct("1.1", now)
 
     late = bench.ready("1.2", at=now + timedelta(seconds=60))
-    found = study(bench, analysis(bench, late))
+    held = analysis(bench, late)
+    found = study(bench, held)
 
     assert [used(instance) for instance in found.instances] == [("1.1", sha256, True), ("1.2", "0" * 64, False)]
     assert found.predecessor is not None
+    bench.finish(held, late)
+    bench.deliver(late, "pacs", ACCEPTED)
+    bench.correct("1.2", late, "PatientSex")
+    told = {number: line.changed for number, line in lines(bench).items()}
+    assert told == {1: ("PatientID",), 2: ("PatientSex",)}, "the report that holds is the one to judge"
 
 
 def test_a_second_round_that_was_not_delivered_is_reported_anew_though_the_first_was_delivered(bench: Bench) -> None:
