@@ -8,7 +8,7 @@ import structlog
 
 
 def start(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send every event of this process to `stream` (default: standard error) as JSON lines."""
+    """Send every event of this process to `stream` (default: standard error, whatever that is then) as JSON lines."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -17,7 +17,7 @@ def start(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),  # as it is when something happens
     )
 
 

@@ -31,12 +31,12 @@ def test_every_fault_is_named_in_one_message(tmp_path: Path) -> None:
     table = card_table()
     point = table["operating_point"] | {"probability": 1.5}
     del table["version"]
-    wrong = table | {"operating_point": point, "colour": "blue", "input": table["input"] | {"resize": "crop"}}
+    wrong = table | {"operating_point": point, "colour": "blue", "input": table["input"] | {"resize": "tile"}}
     with pytest.raises(ModelMismatch) as raised:
         write_and_load(tmp_path, wrong)
     message = str(raised.value)
     assert "4 faults" in message
-    for part in ("version", "operating_point.probability = 1.5", "colour = 'blue'", "input.resize = 'crop'"):
+    for part in ("version", "operating_point.probability = 1.5", "colour = 'blue'", "input.resize = 'tile'"):
         assert part in message
 
 

@@ -12,6 +12,7 @@ from pydicom import Dataset
 from cxrnode.analyse import Analysis, analyse
 from cxrnode.anatomy import view_of
 from cxrnode.finding import Outcome
+from cxrnode.language import load_words
 from cxrnode.offline import group
 from cxrnode.population import population_remarks
 from cxrnode.results.banner import banner_for
@@ -63,7 +64,7 @@ def test_with_warn_the_image_is_read_and_report_and_overlay_say_how_it_lies_outs
     assert (told.outcome, told.probability) == (Outcome.POSITIVE, 0.9)
     assert told.comments[2:] == sentences
     assert [item.family for item in analysis.objects][:2] == ["report", "overlay"]
-    drawn = " ".join(line for line, _ in banner_for(analysis.readings[0], TODDLERS).lines)
+    drawn = " ".join(line for line, _ in banner_for(analysis.readings[0], TODDLERS, load_words("en")).lines)
     assert all(f"Warning: {sentence}" in drawn for sentence in sentences)
     assert drawn.count("Warning:") == len(sentences)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm, Finding, Outcome
+from cxrnode.language import load_words
 from cxrnode.results.banner import banner_for
 from cxrnode.results.readback import content_item, image_results, named
 from cxrnode.results.report import build_report
@@ -137,7 +138,7 @@ def test_report_and_overlay_say_whose_prevalence_the_probability_holds_for(tmp_p
 
 
 def banner_words(algorithm: Algorithm) -> str:
-    return " ".join(line for line, _ in banner_for(analysed(make_cxr()), algorithm).lines)
+    return " ".join(line for line, _ in banner_for(analysed(make_cxr()), algorithm, load_words("en")).lines)
 
 
 def odds(probability: float) -> float:
