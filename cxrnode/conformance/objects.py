@@ -97,7 +97,7 @@ def tables(
     left = _tags(datasets)
     found = []
     for module in (*modules(str(datasets[0].SOPClassUID)), Module("", "", "", {})):
-        own = [tag for tag in left if not module.name or (keyword_for_tag(tag),) in module.types]
+        own = [tag for tag in left if not module.name or (_keyword(tag),) in module.types]
         left = [tag for tag in left if tag not in own]
         if own:
             rows = tuple(_rows(datasets, own, (), module, changes))
@@ -112,7 +112,7 @@ def flat(datasets: Iterable[Dataset]) -> Flat:
     def look(dataset: Dataset, parents: Keywords) -> None:
         for tag in _tags([dataset]):
             element = dataset[tag]
-            keywords = (*parents, element.keyword)
+            keywords = (*parents, _keyword(tag))
             if value := _shown(element):
                 found.setdefault(keywords, {})[value] = None
             for item in element.value if element.VR == "SQ" else ():
@@ -129,7 +129,7 @@ def _rows(
     for tag in tags:
         elements = [item[tag] for item in items if tag in item]
         filled = [element for element in elements if not element.is_empty]
-        keywords = (*parents, keyword_for_tag(tag))
+        keywords = (*parents, _keyword(tag))
         values = dict.fromkeys(value for element in filled if (value := _shown(element)))
         children = [child for element in filled if element.VR == "SQ" for child in element.value]
         below = list(_rows(children, _tags(children), keywords, module, changes))
@@ -138,7 +138,7 @@ def _rows(
             source = "COPY"
         yield Attribute(
             keywords=keywords,
-            name=dictionary_description(tag),
+            name="private" if tag.is_private else dictionary_description(tag),
             tag=f"({tag.group:04X},{tag.element:04X})",
             vr=elements[0].VR,
             type=module.types.get(keywords, ""),
@@ -153,6 +153,10 @@ def _tags(datasets: Sequence[Dataset]) -> list[BaseTag]:
     """The tags in any of these, but those of the content tree and of a code's own value."""
     found = {element.tag for dataset in datasets for element in dataset if element.keyword not in (TREE, *CODE)}
     return sorted(found)
+
+
+def _keyword(tag: BaseTag) -> str:
+    return keyword_for_tag(tag) or str(tag)
 
 
 def _presence(objects: int, present: int, filled: int) -> str:

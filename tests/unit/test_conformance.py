@@ -11,10 +11,10 @@ from pydicom.uid import UID
 
 from cxrnode.conformance.content import CONTEXT_GROUPS, in_group
 from cxrnode.conformance.network import network
-from cxrnode.conformance.objects import Attribute
-from cxrnode.conformance.specimens import film
+from cxrnode.conformance.objects import VARIED, Attribute, tables
+from cxrnode.conformance.specimens import film, specimens
 from cxrnode.conformance.statement import Kind, Statement, as_markdown, statement
-from cxrnode.conformance.variations import bare, other
+from cxrnode.conformance.variations import bare, other, plain_case
 from cxrnode.destination import Destination
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
@@ -93,6 +93,18 @@ def test_an_attribute_lies_in_its_module_with_the_type_that_it_has_there() -> No
 def test_every_attribute_is_one_of_the_standard_and_only_these_lie_outside_their_iod() -> None:
     assert of_defaults().private == ()
     assert list(of_defaults().beyond) == ["Ethnic Group (0010,2160)"]
+
+
+def test_a_private_attribute_would_be_told() -> None:
+    (report, *_) = specimens(plain_case(Settings()))
+    report.dataset.private_block(0x0099, "SOMEBODY", create=True).add_new(0x01, "LO", "something")
+    found = tables([report], [report], {word: [report] for word in VARIED}, film())
+
+    assert [(one.name, one.tag) for one in found[-1].attributes if not one.type] == [
+        ("Ethnic Group", "(0010,2160)"),
+        ("private", "(0099,0010)"),
+        ("private", "(0099,1001)"),
+    ]
 
 
 def test_codes_are_members_of_the_context_groups_that_are_asked_for() -> None:
