@@ -108,6 +108,41 @@ def status(
 
 
 @app.command()
+def trace(
+    study: Annotated[str, typer.Argument(help="A study's key or UID.", metavar="STUDY")],
+    uids: Annotated[bool, typer.Option("--uids", help="Print the SOP Instance UIDs as well.")] = False,
+    json: Json = False,
+) -> None:
+    """Print what happened to one study and when: received, complete, analysed, sent, withdrawn, and what waits."""
+    from cxrnode.trace import trace as run
+
+    run(_start("warning"), study, with_uids=uids, as_json=json)
+
+
+@app.command()
+def quarantine(json: Json = False) -> None:
+    """List what waits for a person: analyses that were given up, and results that a destination did not take."""
+    from cxrnode.quarantine import quarantine as run
+
+    run(_start("warning"), as_json=json)
+
+
+@app.command()
+def retry(
+    study: Annotated[str | None, typer.Argument(help="A study's key or UID.", metavar="STUDY")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Everything that `quarantine` lists.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be begun anew.")] = False,
+    json: Json = False,
+) -> None:
+    """Begin anew what waits for a person: the analysis in a new round, the results where they were not taken."""
+    from cxrnode.quarantine import retry as run
+
+    if (study is None) != failed:
+        raise typer.BadParameter("wanted one of STUDY and --failed")
+    run(_start("warning"), study, dry_run=dry_run, as_json=json)
+
+
+@app.command()
 def withdraw(
     reason: Annotated[str, typer.Option(help="Why, in a sentence; it goes into the rejection notes and the ledger.")],
     model: Annotated[str | None, typer.Option(help="Results of this model: its name, or name and version.")] = None,

@@ -114,7 +114,10 @@ def _held(name: str, settings: Settings) -> list[Path]:
         raise Unknown(
             f"{name!r} is no file, and there is no spool in {settings.node.state_dir}; wanted a file or a study"
         )
-    return held(Ledger(settings.ledger_url), Spool(settings.node.spool_dir), name)
+    try:
+        return held(Ledger(settings.ledger_url), Spool(settings.node.spool_dir), name)
+    except Unknown as error:
+        raise Unknown(f"{name!r} is no file, and {error}") from None
 
 
 def _parsed(path: Path) -> Opened | None:

@@ -45,6 +45,13 @@ def close_settled(ledger: Ledger, quiet_s: float, now: datetime) -> int:
         return len(settled)
 
 
+def read_again(db: Connection, study_key: str, lane: str, now: datetime) -> None:
+    """Make a study's next round ready at once; it covers the images there are, under a task and UIDs of its own."""
+    _extend_round(db, study_key, now, lane)
+    arriving = (rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
+    _close(db, db.execute(select(rounds).where(*arriving)).one(), now)
+
+
 def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
     received_at = datetime.fromisoformat(receipt.received_at)
     study_key = _study_key(db, receipt.study_instance_uid)

@@ -36,7 +36,7 @@ MOVES: dict[State, set[State]] = {
     State.ARRIVING: {State.READY},  # complete.py: the study is quiet
     State.READY: {State.ANALYSED},  # outcome known, result bytes kept, deliveries due
     State.ANALYSED: {State.FINISHED},  # nothing is due any more
-    State.FINISHED: {State.ANALYSED},  # withdrawn: rejection notes are due
+    State.FINISHED: {State.ANALYSED},  # withdrawn: rejection notes are due; or what failed is sent again
 }
 
 

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Select, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, move
+from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
-from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, studies, withdrawals
+from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, withdrawals
 from cxrnode.uids import Role
-
-KEY_LENGTH = 8
-"""So many characters of a study's key are enough, if they fit one study alone: as many as the status table shows."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,13 @@ class Withdrawal:
 
 
 def chosen(ledger: Ledger, *, model: str | None = None, study: str | None = None) -> dict[str, Withdrawal]:
-    """The rounds of a model ("name" or "name version") or of a study (its key) whose results went out or wait, by key.
+    """The rounds of a model ("name" or "name version") or of a study whose results went out or wait, by key.
 
     Those that were withdrawn before are among them. Raises Unknown when no round or study has that name.
     """
     with ledger.reading() as db:
-        wanted = _of_model(db, model) if study is None else _of_study(db, study)
-        rows = db.execute(wanted.order_by(rounds.c.closed_at, rounds.c.number)).all()
+        wanted = _of_model(db, model) if study is None else rounds.c.study_key == study_named(db, study)
+        rows = db.execute(select(rounds).where(wanted).order_by(rounds.c.closed_at, rounds.c.number)).all()
         told = {row.key: _withdrawal(db, row) for row in rows}
     return {key: one for key, one in told.items() if one.taken or one.cancelled}
 
@@ -62,20 +60,12 @@ def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> With
         return found
 
 
-def _of_model(db: Connection, model: str | None) -> Select[tuple[object, ...]]:
+def _of_model(db: Connection, model: str | None) -> ColumnElement[bool]:
     known = sorted(filter(None, db.execute(select(rounds.c.model).distinct()).scalars()))
     named = [one for one in known if model in (one, one.rpartition(" ")[0])]
     if not named:
         raise Unknown(f"no study was read by a model {model!r}; wanted one of: {', '.join(known) or 'none was read'}")
-    return select(rounds).where(rounds.c.model.in_(named))
-
-
-def _of_study(db: Connection, key: str) -> Select[tuple[object, ...]]:
-    begun = studies.c.key.startswith(key, autoescape=True)
-    found = db.execute(select(studies.c.key).where(begun).limit(2)).scalars().all() if len(key) >= KEY_LENGTH else []
-    if len(found) != 1:
-        raise Unknown(f"{key!r} is the key of no one study; wanted one that `cxrnode status` shows")
-    return select(rounds).where(rounds.c.study_key == found[0])
+    return rounds.c.model.in_(named)
 
 
 def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Withdrawal:

@@ -9,7 +9,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "laboratory", "up", "reception", "status", "withdraw"),
+        *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "withdraw"),
         *("offline", "show", "rules", "check", "conformance", "demo"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver"),

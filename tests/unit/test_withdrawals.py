@@ -185,8 +185,8 @@ def test_a_study_is_named_by_its_key_or_by_what_the_table_shows_of_it(bench: Ben
     [
         ({"model": "n"}, "wanted one of: m 1"),
         ({"model": "m 2"}, "wanted one of: m 1"),
-        ({"study": ""}, "wanted one that `cxrnode status` shows"),
-        ({"study": "%%%%%%%%"}, "wanted one that `cxrnode status` shows"),
+        ({"study": ""}, "wanted the key of one as `cxrnode status` shows it"),
+        ({"study": "%%%%%%%%"}, "wanted the key of one as `cxrnode status` shows it"),
     ],
 )
 def test_a_name_that_nothing_has_is_refused(bench: Bench, named: dict[str, str], told: str) -> None:

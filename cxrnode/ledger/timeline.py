@@ -1,0 +1,120 @@
+"""What happened to one study, and when: everything that the ledger knows of it, in the order of time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection, Row, select
+
+from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.naming import study_named
+from cxrnode.ledger.tables import (
+    Kind,
+    State,
+    TaskState,
+    Work,
+    changes,
+    deliveries,
+    instances,
+    objects,
+    rounds,
+    tasks,
+    withdrawals,
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened, or (a task that waits) will: `round_number` None where it is of no round (yet)."""
+
+    at: datetime
+    round_number: int | None
+    what: str
+    told: str
+    took_s: float | None = None
+    """since what it followed from: the last image, the end of the quiet time, the end of the analysis"""
+    uids: tuple[str, ...] = ()
+    """the SOP Instance UIDs that it is about"""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A study's random key and its events, earliest first."""
+
+    study: str
+    events: tuple[Event, ...]
+
+
+def timeline(ledger: Ledger, study: str) -> Timeline:
+    """The events of the study of this name (`study_named`). Raises Unknown."""
+    with ledger.reading() as db:
+        key = study_named(db, study)
+        found = [*_arrivals(db, key)]
+        for row in db.execute(select(rounds).where(rounds.c.study_key == key).order_by(rounds.c.number)).all():
+            found += [*_analysis(db, row), *_deliveries(db, row), *_withdrawal(db, row), *_waiting(db, row)]
+    return Timeline(key, tuple(sorted(found, key=lambda event: event.at)))
+
+
+def _arrivals(db: Connection, study_key: str) -> Iterator[Event]:
+    """The images of each round as one event; corrections, and what is not read, one by one."""
+    came = select(instances, changes.c.attributes).outerjoin(changes, changes.c.instance_key == instances.c.key)
+    mine = db.execute(came.where(instances.c.study_key == study_key).order_by(instances.c.received_at)).all()
+    sources = sorted((row for row in mine if row.kind == Kind.SOURCE), key=lambda row: row.first_round or float("inf"))
+    for number, group in groupby(sources, key=lambda row: row.first_round):
+        images = list(group)
+        took_s = (images[-1].received_at - images[0].received_at).total_seconds()
+        told = f"{_count(len(images), 'image')} from {', '.join(sorted({row.calling_ae for row in images}))}"
+        yield Event(images[0].received_at, number, "received", told, took_s, _uids(images))
+    for row in mine:
+        if row.kind != Kind.SOURCE:
+            told = f"from {row.calling_ae}" + (f": {row.attributes}" if row.attributes else "")
+            yield Event(row.received_at, row.first_round, f"received, {row.kind}", told, uids=_uids([row]))
+
+
+def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
+    if row.closed_at is not None:
+        quiet_s = (row.closed_at - row.last_received_at).total_seconds()
+        yield Event(row.closed_at, row.number, "complete", "nothing more came", quiet_s)
+    if row.analysed_at is not None:
+        mine = (tasks.c.round_key == row.key, tasks.c.work == Work.ANALYSE)
+        task = db.execute(select(tasks).where(*mine)).one()
+        what = "given up" if task.state == TaskState.ABANDONED else "analysed"
+        told = [row.outcome, row.model, _count(task.attempts, "attempt"), task.last_error]
+        took_s = (row.analysed_at - row.closed_at).total_seconds()
+        yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s)
+    if row.state == State.FINISHED:
+        yield Event(row.finished_at, row.number, "finished", "nothing is due")
+
+
+def _deliveries(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
+    """What became of each object at each destination."""
+    joined = select(deliveries, objects.c.role).join(objects).where(objects.c.round_key == row.key)
+    for sent in db.execute(joined.where(deliveries.c.at.is_not(None))):
+        status = "" if sent.status is None else f"0x{sent.status:04X}"
+        told = [f"{sent.role} at {sent.destination}", status, _count(sent.attempts, "attempt"), sent.reason]
+        took_s = (sent.at - row.analysed_at).total_seconds()
+        yield Event(sent.at, row.number, sent.fate, "; ".join(filter(None, told)), took_s, _uids([sent]))
+
+
+def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
+    for withdrawn in db.execute(select(withdrawals).where(withdrawals.c.round_key == row.key)):
+        yield Event(withdrawn.at, row.number, "withdrawn", withdrawn.reason)
+
+
+def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
+    """The tasks that are still to do, at the moment when they are due."""
+    undone = (tasks.c.round_key == row.key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
+    for task in db.execute(select(tasks).where(*undone)):
+        work = f"{task.work} {task.destination}".strip()
+        what = f"{work}: under way" if task.state == TaskState.LEASED else f"{work}: due"
+        told = [_count(task.attempts, "attempt"), task.last_error]
+        yield Event(task.due_at, row.number, what, "; ".join(filter(None, told)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _uids(rows: Sequence[Row[tuple[object, ...]]]) -> tuple[str, ...]:
+    return tuple(str(row.sop_instance_uid) for row in rows)
