@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Protocol
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 
@@ -18,7 +17,8 @@ from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
-from cxrnode.header import UNPARSABLE, text
+from cxrnode.header import text
+from cxrnode.opening import opened
 from cxrnode.pixels import read_radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
@@ -146,12 +146,12 @@ def mixed_up(opened: Sequence[tuple[Image, Dataset]]) -> tuple[str, ...]:
 
 
 def open_image(instance: Instance) -> Image:
-    """The instance with its data set, or with the reading that says that it is not DICOM."""
+    """The instance with its data set, or with the reading that says why it has none."""
     image = Image(instance)
     try:
-        image.dataset = pydicom.dcmread(instance.path)
-    except UNPARSABLE as error:
-        image.end(Outcome.FAILED, f"The file cannot be parsed as DICOM ({type(error).__name__}); wanted a PS3.10 file.")
+        image.dataset = opened(instance.path)
+    except Unreadable as error:
+        image.end(Outcome.FAILED, str(error))
     return image
 
 

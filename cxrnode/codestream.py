@@ -30,31 +30,34 @@ def check_whole(frame: bytes, syntax: UID, rows: int, columns: int) -> None:
             f"PixelData (7FE0,0010) breaks off after {len(frame)} bytes; wanted {syntax.name} up to its {end} (FFD9)"
         )
     try:
-        size = _jpeg_2000_size(frame) if syntax in JPEG_2000 else _jpeg_size(frame)
+        *size, components = _jpeg_2000_size(frame) if syntax in JPEG_2000 else _jpeg_size(frame)
     except (struct.error, IndexError) as error:
         raise Unreadable(f"PixelData (7FE0,0010) has no frame header; wanted {syntax.name}") from error
-    if size != (rows, columns):
+    if components != 1:
+        raise Unreadable(f"PixelData (7FE0,0010) holds {components} components; wanted 1, of a greyscale image")
+    if size != [rows, columns]:
         raise Unreadable(
             f"PixelData (7FE0,0010) holds {size[0]} rows of {size[1]} px; "
             f"wanted {rows} of {columns} px as Rows (0028,0010) and Columns (0028,0011) say"
         )
 
 
-def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    """Rows and columns of the SIZ segment (ISO/IEC 15444-1, A.5.1)."""
+def _jpeg_2000_size(frame: bytes) -> tuple[int, int, int]:
+    """Rows, columns and components of the SIZ segment (ISO/IEC 15444-1, A.5.1)."""
     right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
-    return bottom - top, right - left
+    (components,) = struct.unpack_from(">H", frame, 40)
+    return bottom - top, right - left, components
 
 
-def _jpeg_size(frame: bytes) -> tuple[int, int]:
-    """Rows and columns of the first frame header, SOF0 to SOF15 or JPEG-LS's SOF55 (ISO/IEC 10918-1, B.2.2)."""
+def _jpeg_size(frame: bytes) -> tuple[int, int, int]:
+    """Rows, columns, components of the first frame header: SOF0 to SOF15 or JPEG-LS's SOF55 (ISO 10918-1, B.2.2)."""
     at = 2
     while True:
         marker = frame[at + 1]
         if marker == 0xFF:  # a fill byte before a marker
             at += 1
         elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAME_HEADERS):
-            rows, columns = struct.unpack_from(">2H", frame, at + 5)
-            return rows, columns
+            rows, columns, components = struct.unpack_from(">2HB", frame, at + 5)
+            return rows, columns, components
         else:
             at += 2 + max(struct.unpack_from(">H", frame, at + 2)[0], 2)

@@ -1,12 +1,13 @@
 """What tells a corrected copy of an image from other content: nothing but patient and study attributes differ."""
 
-import io
 from collections.abc import Iterator
 
-import pydicom
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
+from pydicom.tag import BaseTag
 
+from cxrnode.header import ODD
+from cxrnode.opening import opened
 from cxrnode.uids import digest_of
 
 CORRECTABLE = frozenset({
@@ -34,21 +35,32 @@ def differing(one: bytes, other: bytes) -> set[str]:
 
     Group lengths are not compared, nor private elements whose VR is known in one transfer syntax only.
     """
-    return set(_differing(pydicom.dcmread(io.BytesIO(one)), pydicom.dcmread(io.BytesIO(other))))
+    return set(_differing(opened(one), opened(other)))
 
 
 def identification(content: bytes) -> str:
     """A digest (hex) of what CORRECTABLE says in a Part 10 file, whatever its VR encoding."""
-    dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=sorted(CORRECTABLE))
-    return digest_of({element.keyword: str(element.value) for element in dataset})
+    dataset = opened(content, keywords=sorted(CORRECTABLE))
+    return digest_of({keyword_for_tag(tag): str(_value(dataset, tag)) for tag in sorted(dataset.keys())})
 
 
 def _differing(one: Dataset, other: Dataset) -> Iterator[str]:
     for tag in one.keys() | other.keys():
         if tag.element == 0:
             continue
-        if tag in one and tag in other:
-            mine, yours = one[tag], other[tag]
-            if mine.value == yours.value or (tag.is_private and "UN" in (mine.VR, yours.VR)):
-                continue
+        in_both = tag in one and tag in other
+        if in_both and (_value(one, tag) == _value(other, tag) or (tag.is_private and _is_unknown(one, other, tag))):
+            continue
         yield keyword_for_tag(tag) or str(tag)
+
+
+def _is_unknown(one: Dataset, other: Dataset, tag: BaseTag) -> bool:
+    return "UN" in (one.get_item(tag).VR, other.get_item(tag).VR)
+
+
+def _value(dataset: Dataset, tag: BaseTag) -> object:
+    """The value of an element; one that is not what its VR promises, as its bytes."""
+    try:
+        return dataset[tag].value
+    except ODD:
+        return dataset.get_item(tag).value

@@ -3,6 +3,7 @@
 import math
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,13 +17,11 @@ from cxrnode.errors import Refused
 
 ODD = (
     ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, EOFError, OSError,
-    struct.error, BytesLengthException,
+    struct.error, BytesLengthException, RecursionError,
 )  # fmt: skip
 """What pydicom raises when a value is not what its VR promises."""
 
-UNPARSABLE = (
-    *(InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError),
-)
+UNPARSABLE = (*ODD, InvalidDicomError, zlib.error, MemoryError)
 """What pydicom raises when a file is not DICOM, or breaks off."""
 
 

@@ -23,8 +23,11 @@ SIDES = range(64, 10_001)
 LOSSY = frozenset(map(UID, ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
                             "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203")))  # fmt: skip
 
-UNDECODABLE = (*ODD, RuntimeError)
+UNDECODABLE = (*ODD, RuntimeError, MemoryError)
 """What pydicom and its decoders raise on bytes that are no image."""
+
+RUST_PANIC = "PanicException"
+"""What pylibjpeg-rle raises besides: no Exception, and a class that cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,9 @@ def _decoded(dataset: Dataset, syntax: UID) -> NDArray[np.integer]:
     with unwarned():
         try:
             return get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)[0]
-        except UNDECODABLE as error:
+        except BaseException as error:
+            if not isinstance(error, UNDECODABLE) and type(error).__name__ != RUST_PANIC:
+                raise
             raise Unreadable(
                 f"PixelData (7FE0,0010) cannot be decoded as {syntax.name}; wanted one whole, undamaged frame"
             ) from error

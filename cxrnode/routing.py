@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pydicom
 from pydicom import Dataset
 
 from cxrnode.age import patient_age
 from cxrnode.anatomy import view_of
 from cxrnode.eligible import Verdict, choose
+from cxrnode.errors import Unreadable
 from cxrnode.finding import Outcome
-from cxrnode.header import UNPARSABLE, text, unwarned
+from cxrnode.header import text
+from cxrnode.opening import opened
 from cxrnode.route import Route
 from cxrnode.settings import Rules, Settings
 from cxrnode.study import Instance, Study
@@ -105,9 +106,8 @@ def headers(study: Study) -> Iterator[tuple[Instance, Dataset]]:
     """The instances that can be parsed, without their pixels."""
     for instance in study.instances:
         try:
-            with unwarned():
-                yield instance, pydicom.dcmread(instance.path, stop_before_pixels=True)
-        except UNPARSABLE:
+            yield instance, opened(instance.path, pixels=False)
+        except Unreadable:
             continue
 
 

@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.valuerep import validate_value
 
-from cxrnode.header import items, text, texts, unwarned
+from cxrnode.header import ODD, items, text, texts, unwarned
 
 IDENTITY = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Type 2; never judged: an archive files a result by these, so they go back as they came, or empty."""
@@ -51,13 +51,19 @@ def copy_sound(result: Dataset, source: Dataset, keyword: str) -> None:
 
 
 def as_written(source: Dataset, keyword: str) -> DataElement | RawDataElement | None:
-    """One attribute to put into another data set: undecoded bytes where the source has not been read there."""
+    """One attribute to put into another data set: undecoded bytes where the source has not been read there.
+
+    None where it is absent, or cannot be read.
+    """
     tag = tag_for_keyword(keyword)
-    element = None if tag is None else source.get_item(tag)
-    if not isinstance(element, RawDataElement):
-        return deepcopy(element)
-    if dictionary_VR(element.tag) == "SQ":  # its items may be written in another byte order or without VRs
-        return deepcopy(source[element.tag])
+    try:
+        element = None if tag is None else source.get_item(tag)
+        if not isinstance(element, RawDataElement):
+            return deepcopy(element)
+        if dictionary_VR(element.tag) == "SQ":  # its items may be written in another byte order or without VRs
+            return deepcopy(source[element.tag])
+    except ODD:
+        return None
     return element._replace(VR=dictionary_VR(element.tag))
 
 
@@ -65,8 +71,8 @@ def _twin(source: Dataset) -> Dataset:
     """The same values to be judged, for pydicom keeps what it has read, and the next result would not get the bytes."""
     twin = Dataset()
     for keyword in TAKEN_OVER:
-        if (element := source.get_item(keyword)) is not None:
-            twin[element.tag] = deepcopy(element)
+        if (element := as_written(source, keyword)) is not None:
+            twin[element.tag] = element
     return twin
 
 

@@ -16,7 +16,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "tools": (
         *("spool", "correction", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
-        *("orientation", "regions"),
+        *("opening", "orientation", "regions"),
         *("results", "render", "samples"),
     ),
     "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "language", "log"),
