@@ -6,6 +6,7 @@ renamed into place whole, so an instance is there with its receipt or not at all
 Instance UID: file names say nothing of the patient to anybody who has not the spool's own salt.
 """
 
+import errno
 import hashlib
 import hmac
 import json
@@ -13,7 +14,9 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,6 +55,7 @@ class Spool:
     def __init__(self, root: Path, reserve_gb: float = 0.0) -> None:
         self.root = root
         self._reserve = int(reserve_gb * GIB)
+        self._coming, self._counting = 0, threading.Lock()
         for name in ("incoming", "instances", "results"):
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._salt = self._read_salt()
@@ -104,24 +108,33 @@ class Spool:
 
         On return the bytes, the receipt, and the folders they lie in are fsynced. Raises SpoolFull, OSError.
         """
-        self.require_room(len(content))
         incoming = self.root / "incoming" / secrets.token_hex(8)
-        incoming.mkdir(mode=0o700)
-        try:
-            write_durably(incoming / "image.dcm", content)
-            write_durably(incoming / "receipt.json", json.dumps(asdict(receipt)).encode())
-            sync_folder(incoming)
-            return self._place(incoming, self._folder(receipt.key))
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
+        with self._room_for(len(content)):
+            incoming.mkdir(mode=0o700)
+            try:
+                write_durably(incoming / "image.dcm", content)
+                write_durably(incoming / "receipt.json", json.dumps(asdict(receipt)).encode())
+                sync_folder(incoming)
+                return self._place(incoming, self._folder(receipt.key))
+            finally:
+                shutil.rmtree(incoming, ignore_errors=True)
 
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
-        """Write one result object's bytes durably and return where; written again, the same name is replaced whole."""
+        """Write one result object's bytes durably and return where; written again, the same name is replaced whole.
+
+        Raises SpoolFull when they do not fit on the disk: results may use the reserve. Nothing is left of them then.
+        """
         path = self.result(round_key, name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_suffix(f".{secrets.token_hex(4)}.draft")
-        write_durably(draft, content)
-        draft.rename(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_durably(draft, content)
+            draft.rename(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise SpoolFull(f"the disk is full: no room for a result of {len(content)} bytes") from error
+            raise
         sync_folder(path.parent)
         return path
 
@@ -131,6 +144,18 @@ class Spool:
         for folder in leftovers:
             shutil.rmtree(folder, ignore_errors=True)
         return len(leftovers)
+
+    @contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        """Room for an instance beside the others that are being written just now. Raises SpoolFull."""
+        with self._counting:
+            self.require_room(self._coming + size)
+            self._coming += size
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._coming -= size
 
     def _folder(self, key: str) -> Path:
         return self.root / "instances" / key[:2] / key

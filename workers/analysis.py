@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.destination import Destination
-from cxrnode.errors import StaleLease
+from cxrnode.errors import LedgerUnavailable, Retryable, StaleLease
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
@@ -61,6 +61,8 @@ def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> No
             _write(desk, case, analysis, model)
         except StaleLease as error:
             LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
+        except Exception as error:  # noqa: BLE001  likewise: a disk that is full, a ledger that is away
+            _put_back(desk, case.lease, error)
 
 
 def sent_to(destinations: Sequence[Destination], objects: Sequence[ResultObject]) -> dict[str, list[str]]:
@@ -103,14 +105,17 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
 
 
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
-    """Errors of the tree carry their sentence; of any other only the kind is kept, as its text may quote a header."""
-    reason = type(error).__name__
+    """Back to the ledger with the kind of the error alone, as its text may quote a header.
+
+    An attempt that failed for want of a disk or a ledger does not count: the fault was not in the study.
+    """
+    reason, counts = type(error).__name__, not isinstance(error, Retryable)
     LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)
     try:
-        if lease.attempts >= desk.settings.queue.max_attempts:
+        if counts and lease.attempts >= desk.settings.queue.max_attempts:
             final = f"The analysis failed {lease.attempts} times, the last time with {reason}; a person should look."
             outcomes.abandon(desk.ledger, lease, final, datetime.now(UTC))
         else:
-            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), reason)
-    except StaleLease as stale:
-        LOG.warning("lease lost", task=lease.task_key, reason=str(stale))
+            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), reason, counts=counts)
+    except (StaleLease, LedgerUnavailable) as lost:
+        LOG.warning("lease lost", task=lease.task_key, reason=str(lost))

@@ -106,10 +106,11 @@ def lease(
         ]
 
 
-def put_back(ledger: Ledger, held: Lease, due_at: datetime, error: str) -> None:
-    """Give a task back, due again at `due_at`, with the reason."""
+def put_back(ledger: Ledger, held: Lease, due_at: datetime, error: str, *, counts: bool = True) -> None:
+    """Give a task back, due again at `due_at`, with the reason; the attempt `counts` where the fault may be its own."""
+    attempts = held.attempts if counts else held.attempts - 1
     with ledger.writing() as db:
-        settle(db, held, TaskState.DUE, due_at=due_at, leased_until=None, last_error=error)
+        settle(db, held, TaskState.DUE, due_at=due_at, leased_until=None, last_error=error, attempts=attempts)
 
 
 def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> None:
