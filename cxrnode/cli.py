@@ -143,6 +143,17 @@ def retry(
 
 
 @app.command()
+def purge(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which studies would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete the images and results of finished studies older than retention.keep_days; the node does so by itself."""
+    from cxrnode.purge import purge as run
+
+    run(_start("warning"), dry_run=dry_run, as_json=json)
+
+
+@app.command()
 def withdraw(
     reason: Annotated[str, typer.Option(help="Why, in a sentence; it goes into the rejection notes and the ledger.")],
     model: Annotated[str | None, typer.Option(help="Results of this model: its name, or name and version.")] = None,

@@ -23,7 +23,7 @@ def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> 
 
 def sweep(spool: Spool, ledger: Ledger) -> int:
     """Enter the receipts that wait on the disk because the ledger was away; how many there were."""
-    missing = sorted(set(spool.keys()) - arrivals.known(ledger))
+    missing = sorted(key for key in set(spool.keys()) - arrivals.known(ledger) if spool.image(key).exists())
     return arrivals.note(ledger, (spool.receipt(key) for key in missing)) if missing else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, cast
 
 import pydicom
@@ -157,7 +158,7 @@ def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
         return receipt
     first = spool.receipt(receipt.key)
     same = first.sha256 == receipt.sha256
-    changed = set() if same else differing(spool.image(receipt.key).read_bytes(), content)
+    changed = set() if same else _changed(spool.image(receipt.key), content)
     if not changed:
         LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
         return first
@@ -172,6 +173,14 @@ def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
     else:
         LOG.warning("other content under a known UID kept aside", key=key, first=receipt.key)
     return aside
+
+
+def _changed(first: Path, content: bytes) -> set[str]:
+    """The keywords in which `content` differs from the copy that came first; of one that was purged nobody can tell."""
+    try:
+        return differing(first.read_bytes(), content)
+    except FileNotFoundError:
+        return {"PixelData"}
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:

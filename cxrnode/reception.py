@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cxrnode.complete import reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
@@ -10,10 +10,13 @@ from cxrnode.jobs import Jobs
 from cxrnode.ledger import Ledger, arrivals
 from cxrnode.log import logger
 from cxrnode.receive import Receiver
+from cxrnode.retention import purge
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("reception")
+PURGE_EVERY = timedelta(minutes=1)
+"""How often the reconciler looks for studies whose time is over, when it found none the last time."""
 
 
 class Reception:
@@ -27,6 +30,7 @@ class Reception:
         self._receipts: deque[Receipt] = deque()
         self._something = threading.Event()
         self._stopping = False
+        self._purge_at = datetime.min.replace(tzinfo=UTC)
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
@@ -62,6 +66,9 @@ class Reception:
             return
         try:
             reconcile(self._ledger, self._jobs, self._settings, now)
+            if now >= self._purge_at:
+                more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
+                self._purge_at = now if more else now + PURGE_EVERY
         except LedgerUnavailable as error:
             self._lost_touch(error)
 

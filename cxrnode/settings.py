@@ -151,6 +151,12 @@ class Delivery(Part):
     give_up_after_h: Positive = 72.0
 
 
+class Retention(Part):
+    """How long the bytes of finished studies are kept."""
+
+    keep_days: float = Field(default=0.0, ge=0)
+
+
 class FlowerSettings(Part):
     """The operators' window on the queue."""
 
@@ -187,6 +193,7 @@ class Settings(BaseSettings):
     rules: Rules = Rules()
     results: Results = Results()
     delivery: Delivery = Delivery()
+    retention: Retention = Retention()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
     flower: FlowerSettings = FlowerSettings()

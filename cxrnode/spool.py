@@ -138,6 +138,14 @@ class Spool:
         sync_folder(path.parent)
         return path
 
+    def purge_image(self, key: str) -> None:
+        """Remove an instance's bytes; its receipt stays, so that a copy that comes again is known for one."""
+        self.image(key).unlink(missing_ok=True)
+
+    def purge_results(self, round_key: str) -> None:
+        """Remove the bytes of all results of a round."""
+        shutil.rmtree(self.result(round_key, "").parent, ignore_errors=True)
+
     def clear_incoming(self) -> int:
         """Remove what a crash left half written (never acknowledged); the number of removed folders."""
         leftovers = list((self.root / "incoming").iterdir())

@@ -35,7 +35,7 @@ def withdraw(
     found = chosen(ledger, model=model, study=study)
     now = datetime.now(UTC)
     told = list(found.values()) if dry_run else [write(ledger, key, reason, now) for key in found]
-    new = [one for one in told if one.withdrawn_at is None]
+    new = [one for one in told if one.withdrawn_at is None and not one.purged]
     if not dry_run:
         LOG.info("withdrawn", rounds=len(new))
     if as_json:
@@ -63,6 +63,8 @@ def _print_table(told: Sequence[Withdrawal], new: int, *, dry_run: bool) -> None
     console.print(table)
     done = "Dry run, nothing was changed: would be withdrawn" if dry_run else "Withdrawn; rejection notes go out now"
     console.print(f"{done}: {new} of {len(told)} rounds.")
+    if purged := sum(one.purged for one in told):
+        console.print(f"Purged, so that no rejection note can be made of them: {purged} rounds.", soft_wrap=True)
 
 
 def _listed(families: dict[str, tuple[str, ...]]) -> str:

@@ -19,6 +19,7 @@ from cxrnode.ledger.tables import (
     deliveries,
     instances,
     objects,
+    purges,
     readings,
     rounds,
     routings,
@@ -93,6 +94,7 @@ def account(ledger: Ledger, spool: Spool) -> Account:
         outcomes = {(row.round_key, row.instance_key): row.outcome for row in db.execute(select(readings))}
         held = _rounds_being_analysed(db)
         fates = _fates_by_round(db)
+        purged = {row.instance_key: row for row in db.execute(select(purges))}
         withdrawn = set(db.execute(select(withdrawals.c.round_key)).scalars())
         entered = set()
         for row in db.execute(
@@ -100,7 +102,10 @@ def account(ledger: Ledger, spool: Spool) -> Account:
         ):
             entered.add(row.key)
             covering = latest.get(row.study_key)
-            if row.kind != Kind.SOURCE:
+            if purge := purged.get(row.key):
+                place = f"purged after {purge.keep_days:g} days"
+                places[place, outcomes.get((purge.round_key, row.key), "")] += 1
+            elif row.kind != Kind.SOURCE:
                 places[str(row.kind), ""] += 1
             elif row.first_round is None or covering is None:
                 places["waiting for the study to be complete", ""] += 1
@@ -173,7 +178,9 @@ def _place_withdrawn(covering: Row[tuple[object, ...]], notes: Counter[str]) -> 
 def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
     of_round = select(readings).where(readings.c.round_key == row.key)
     seen = db.execute(of_round).all()
+    gone = select(purges.c.instance_key).join(rounds).where(rounds.c.number < row.number)
     covered = select(instances.c.key).where(
+        instances.c.key.not_in(gone),
         instances.c.study_key == row.study_key,
         instances.c.kind == Kind.SOURCE,
         instances.c.first_round.is_(None) if row.state == State.ARRIVING else instances.c.first_round <= row.number,

@@ -11,7 +11,7 @@ from cxrnode.spool import Spool
 
 
 def held(ledger: Ledger, spool: Spool, study: str) -> list[Path]:
-    """Every source and every result of a study, by its name (`study_named`). Raises Unknown."""
+    """Every source and every result of a study, by its name (`study_named`), less what was purged. Raises Unknown."""
     with ledger.reading() as db:
         key = study_named(db, study)
         sources = select(instances.c.key).where(instances.c.study_key == key, instances.c.kind == Kind.SOURCE)
@@ -20,7 +20,8 @@ def held(ledger: Ledger, spool: Spool, study: str) -> list[Path]:
             .join(rounds, rounds.c.key == objects.c.round_key)
             .where(rounds.c.study_key == key)
         )
-        return [
+        paths = [
             *(spool.image(key) for key in db.execute(sources).scalars()),
             *(spool.result(row.round_key, row.file) for row in db.execute(results)),
         ]
+    return [path for path in paths if path.exists()]

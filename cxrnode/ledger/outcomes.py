@@ -14,6 +14,7 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
+from cxrnode.ledger.purges import purged_rounds
 from cxrnode.ledger.tables import (
     Fate,
     Kind,
@@ -23,6 +24,7 @@ from cxrnode.ledger.tables import (
     deliveries,
     instances,
     objects,
+    purges,
     readings,
     rounds,
     routings,
@@ -129,20 +131,23 @@ def _instances(db: Connection, spool: Spool, study_key: str, number: int) -> tup
 
 
 def _covered(study_key: str, number: int, kind: Kind) -> Select[tuple[Any, ...]]:
-    """The instances of one kind that a round covers, as they were received."""
+    """The instances of one kind that a round covers and that were not purged, as they were received."""
     covered = (instances.c.study_key == study_key, instances.c.kind == kind, instances.c.first_round <= number)
-    return select(instances).where(*covered).order_by(instances.c.received_at, instances.c.key)
+    kept = instances.c.key.not_in(select(purges.c.instance_key))
+    return select(instances).where(*covered, kept).order_by(instances.c.received_at, instances.c.key)
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:
-    """The latest report before this round that somebody has or will have, and that was not withdrawn."""
+    """The latest report before this round that somebody has or will have, not withdrawn, of images not purged."""
     earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == Family.REPORT)
     sent = deliveries.c.fate.in_([Fate.ACCEPTED, Fate.DUE])
     row = db.execute(
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
-        .where(sent, *earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)))
+        .where(
+            sent, *earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)), rounds.c.key.not_in(purged_rounds())
+        )
         .order_by(rounds.c.number.desc())
         .limit(1)
     ).first()

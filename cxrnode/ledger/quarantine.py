@@ -61,14 +61,18 @@ def given_up() -> Select[tuple[object, ...]]:
 def not_taken() -> Select[tuple[object, ...]]:
     """Each object that a destination refused, or whose sending was given up, and that is still wanted there."""
     failed = deliveries.c.fate.in_([Fate.REFUSED, Fate.GIVEN_UP])
-    stands = and_(_latest(), rounds.c.key.not_in(select(withdrawals.c.round_key)))
-    wanted = or_(objects.c.role == Role.REJECTION, stands)
     return (
         select(rounds.c.study_key, rounds.c.key, rounds.c.number, deliveries)
         .select_from(rounds.join(objects).join(deliveries))
-        .where(failed, wanted)
+        .where(failed, wanted())
         .order_by(rounds.c.key, deliveries.c.destination, deliveries.c.at)
     )
+
+
+def wanted() -> ColumnElement[bool]:
+    """Whether an object's delivery still matters: its round is the study's latest and stands, or it is a note."""
+    stands = and_(_latest(), rounds.c.key.not_in(select(withdrawals.c.round_key)))
+    return or_(objects.c.role == Role.REJECTION, stands)
 
 
 def _latest() -> ColumnElement[bool]:

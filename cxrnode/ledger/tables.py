@@ -172,6 +172,16 @@ changes = Table(  # beside `instances`: corrected copies that came after the rou
     Column("attributes", Text, nullable=False),
 )
 
+purges = Table(  # beside `instances`: whose bytes were removed when their time was over
+    "purges",
+    metadata,
+    Column("instance_key", KEY, ForeignKey("instances.key"), primary_key=True),
+    Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),  # the study's latest, then
+    Column("keep_days", Float, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("removed_at", Utc),
+)
+
 tasks = Table(
     "tasks",
     metadata,

@@ -18,6 +18,7 @@ from cxrnode.ledger.tables import (
     deliveries,
     instances,
     objects,
+    purges,
     rounds,
     tasks,
     withdrawals,
@@ -50,7 +51,7 @@ def timeline(ledger: Ledger, study: str) -> Timeline:
     """The events of the study of this name (`study_named`). Raises Unknown."""
     with ledger.reading() as db:
         key = study_named(db, study)
-        found = [*_arrivals(db, key)]
+        found = [*_arrivals(db, key), *_purges(db, key)]
         for row in db.execute(select(rounds).where(rounds.c.study_key == key).order_by(rounds.c.number)).all():
             found += [*_analysis(db, row), *_deliveries(db, row), *_withdrawal(db, row), *_waiting(db, row)]
     return Timeline(key, tuple(sorted(found, key=lambda event: event.at)))
@@ -100,6 +101,18 @@ def _deliveries(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]
 def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
     for withdrawn in db.execute(select(withdrawals).where(withdrawals.c.round_key == row.key)):
         yield Event(withdrawn.at, row.number, "withdrawn", withdrawn.reason)
+
+
+def _purges(db: Connection, study_key: str) -> Iterator[Event]:
+    """Each time the bytes of images were removed, and with them the results of every round until then."""
+    joined = select(purges, rounds.c.number, instances.c.sop_instance_uid).select_from(
+        purges.join(instances).join(rounds, rounds.c.key == purges.c.round_key)
+    )
+    rows = db.execute(joined.where(rounds.c.study_key == study_key).order_by(purges.c.at)).all()
+    for (at, number, keep_days), group in groupby(rows, key=lambda row: (row.at, row.number, row.keep_days)):
+        gone = list(group)
+        told = f"{_count(len(gone), 'image')} and all results, kept for {keep_days:g} days"
+        yield Event(at, number, "purged", told, uids=_uids(gone))
 
 
 def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:

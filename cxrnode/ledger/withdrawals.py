@@ -9,6 +9,7 @@ from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
+from cxrnode.ledger.purges import purged_rounds
 from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, withdrawals
 from cxrnode.uids import Role
 
@@ -25,6 +26,8 @@ class Withdrawal:
     withdrawn_at: datetime | None
     """None: not yet"""
     reason: str
+    purged: bool
+    """its results were deleted when their time was over: no note can be made of them"""
 
 
 def chosen(ledger: Ledger, *, model: str | None = None, study: str | None = None) -> dict[str, Withdrawal]:
@@ -42,12 +45,12 @@ def chosen(ledger: Ledger, *, model: str | None = None, study: str | None = None
 def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> Withdrawal:
     """Withdraw a round: cancel what is due, and make a delivery due wherever there is something to reject.
 
-    What it tells is from before. Nothing happens to a round that was withdrawn before.
+    What it tells is from before. Nothing happens to a round that was withdrawn before, or purged.
     """
     with ledger.writing() as db:
-        row = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
+        row = db.execute(select(rounds).where(rounds.c.key == round_key).with_for_update()).one()
         found = _withdrawal(db, row)
-        if found.withdrawn_at is not None:
+        if found.withdrawn_at is not None or found.purged:
             return found
         db.execute(insert(withdrawals).values(round_key=round_key, reason=reason, at=now))
         cancel_due(db, round_key, Fate.WITHDRAWN, now)
@@ -89,4 +92,5 @@ def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Withdrawal:
         cancelled=by_fate[False],
         withdrawn_at=before.at if before else None,
         reason=before.reason if before else "",
+        purged=db.execute(purged_rounds().where(rounds.c.key == row.key)).first() is not None,
     )

@@ -9,10 +9,10 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "withdraw"),
+        *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
         *("offline", "show", "rules", "check", "conformance", "demo"),
     ),
-    "verbs": ("receive", "complete", "analyse", "deliver"),
+    "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
     "tools": (
         *("spool", "correction", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),

@@ -13,12 +13,12 @@ from tests.house.rooms import ROOT
 
 WANTED = {
     *("up", "receive", "work", "flower", "status", "withdraw", "analyse", "show", "check", "demo", "rules"),
-    *("trace", "quarantine", "retry"),
+    *("trace", "quarantine", "retry", "purge"),
     *("conformance", "train", "evaluate", "table", "ensemble", "maps", "shortcut"),
 }
 LISTING = {
     *("status", "withdraw", "analyse", "show", "check", "demo", "rules test"),
-    *("trace", "quarantine", "retry"),
+    *("trace", "quarantine", "retry", "purge"),
     *("conformance", "evaluate", "maps", "shortcut"),
 }
 README = (ROOT / "README.md").read_text(encoding="utf-8")

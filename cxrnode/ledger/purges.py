@@ -1,0 +1,133 @@
+"""The end of a study's bytes: which studies may go, and what of them is removed; their rows stay.
+
+A purge is noted before anything is removed, so that whoever reads the study from then on knows; a crash in between
+leaves it noted and not removed, and the next turn removes the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Select, func, insert, select, update
+
+from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.quarantine import given_up, wanted
+from cxrnode.ledger.tables import Fate, State, TaskState, deliveries, instances, objects, purges, rounds, tasks
+
+SETTLED = (Fate.ACCEPTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
+"""The fates after which a destination is owed nothing of an object."""
+
+
+@dataclass(frozen=True)
+class Expired:
+    """A study whose time is over, with what of it lies on the disk."""
+
+    study: str
+    finished_at: datetime
+    instances: int
+    size: int
+    """bytes of its instances; its results are not counted"""
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """What is to be removed of one study: instances and rounds, by key."""
+
+    instances: tuple[str, ...]
+    rounds: tuple[str, ...]
+
+
+def owed() -> list[Select[tuple[str]]]:
+    """The studies of which something is still owed, one select a reason: the one place that holds a purge back."""
+    study = select(rounds.c.study_key)
+    sent = study.join(objects, objects.c.round_key == rounds.c.key).join(deliveries)
+    return [
+        study.where(rounds.c.state != State.FINISHED),
+        study.join(tasks).where(tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])),
+        given_up().with_only_columns(rounds.c.study_key),
+        sent.where(deliveries.c.fate == Fate.DUE),
+        sent.where(deliveries.c.fate.not_in(SETTLED), wanted()),
+    ]
+
+
+def expired(ledger: Ledger, keep_days: float, now: datetime, limit: int | None = None) -> list[Expired]:
+    """The studies whose bytes may go, those that were finished first first; none where `keep_days` is 0."""
+    if not keep_days:
+        return []
+    with ledger.reading() as db:
+        rows = db.execute(_expired(now - timedelta(days=keep_days)).limit(limit)).all()
+        return [Expired(row.study_key, row.finished_at, row.instances, row.size) for row in rows]
+
+
+def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
+    """Note that a study's bytes go; False when something came up meanwhile: they stay."""
+    before = now - timedelta(days=keep_days)
+    with ledger.writing() as db:
+        of_study = select(rounds.c.key).where(rounds.c.study_key == study).order_by(rounds.c.number)
+        known = db.execute(of_study.with_for_update()).scalars().all()
+        if db.execute(_expired(before).where(rounds.c.study_key == study)).first() is None:
+            return False
+        going = select(instances.c.key).where(instances.c.study_key == study, instances.c.received_at <= before)
+        for key in db.execute(going.where(_kept())).scalars().all():
+            noted = {"instance_key": key, "round_key": known[-1], "keep_days": keep_days, "at": now}
+            db.execute(insert(purges).values(noted))
+        return True
+
+
+def to_remove(ledger: Ledger) -> list[Bytes]:
+    """What is noted as purged and may still lie on the disk, study by study."""
+    undone = select(purges.c.instance_key, purges.c.round_key).where(purges.c.removed_at.is_(None))
+    with ledger.reading() as db:
+        found: dict[str, list[str]] = {}
+        for row in db.execute(undone):
+            found.setdefault(row.round_key, []).append(row.instance_key)
+        return [
+            Bytes(tuple(keys), tuple(row.key for row in db.execute(_until().where(_last.c.key == latest))))
+            for latest, keys in found.items()
+        ]
+
+
+def removed(ledger: Ledger, instance_keys: Sequence[str], now: datetime) -> None:
+    """Note that these bytes are gone."""
+    with ledger.writing() as db:
+        db.execute(update(purges).where(purges.c.instance_key.in_(instance_keys)).values(removed_at=now))
+
+
+def purged_rounds() -> Select[tuple[str]]:
+    """The rounds whose results were purged: every round until the one that was its study's latest then."""
+    return _until().where(_last.c.key.in_(select(purges.c.round_key)))
+
+
+_last = rounds.alias("last_round")
+
+
+def _until() -> Select[tuple[str]]:
+    """Rounds beside `_last`: itself and the earlier ones of its study."""
+    return select(rounds.c.key).join(
+        _last, (_last.c.study_key == rounds.c.study_key) & (_last.c.number >= rounds.c.number)
+    )
+
+
+def _kept() -> ColumnElement[bool]:
+    return instances.c.key.not_in(select(purges.c.instance_key))
+
+
+def _expired(before: datetime) -> Select[tuple[str, datetime, int, int]]:
+    """Studies that have bytes, of which nothing is owed, and to which nothing happened since `before`."""
+    study = rounds.c.study_key
+    bytes_of = (
+        select(instances.c.study_key, func.count().label("instances"), func.sum(instances.c.size).label("size"))
+        .where(_kept())
+        .group_by(instances.c.study_key)
+        .having(func.max(instances.c.received_at) <= before)
+        .subquery()
+    )
+    ended = func.max(rounds.c.finished_at).label("finished_at")
+    return (
+        select(study, ended, bytes_of.c.instances, bytes_of.c.size)
+        .join(bytes_of, bytes_of.c.study_key == study)
+        .where(*(study.not_in(one) for one in owed()))
+        .group_by(study, bytes_of.c.instances, bytes_of.c.size)
+        .having(func.max(rounds.c.finished_at) <= before)
+        .order_by(ended, study)
+    )

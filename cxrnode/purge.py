@@ -1,0 +1,35 @@
+"""`cxrnode purge`: the studies whose time is over, shown beforehand or removed at once."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from cxrnode.ledger import Ledger
+from cxrnode.ledger.purges import expired
+from cxrnode.retention import purge as remove
+from cxrnode.settings import Settings
+from cxrnode.spool import Spool
+
+
+def purge(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
+    """Print what goes now and, unless on a dry run, remove it."""
+    ledger, keep_days, now = Ledger(settings.ledger_url), settings.retention.keep_days, datetime.now(UTC)
+    found = expired(ledger, keep_days, now)
+    while not dry_run and remove(ledger, Spool(settings.node.spool_dir), keep_days, now):
+        pass
+    if as_json:
+        listed = [asdict(one) | {"finished_at": one.finished_at.isoformat()} for one in found]
+        print(json.dumps({"dry_run": dry_run, "keep_days": keep_days, "studies": listed}, indent=2))
+        return
+    table = Table(*("study", "finished (UTC)", "instances", "MB"))
+    for one in found:
+        table.add_row(one.study[:8], f"{one.finished_at:%Y-%m-%d %H:%M}", str(one.instances), f"{one.size / 1e6:.1f}")
+    console = Console()
+    if found:
+        console.print(table)
+    kept = f"kept for {keep_days:g} days" if keep_days else "kept for ever (retention.keep_days = 0)"
+    done = "Dry run, nothing was changed: would be purged" if dry_run else "Purged"
+    console.print(f"Finished studies are {kept}. {done}: {len(found)}.", soft_wrap=True)
