@@ -50,10 +50,10 @@ class RunningNode:
         if answers != [0] * len(files):
             raise AssertionError(f"wanted Success for {len(files)} files, got statuses {answers}")
 
-    def cxrnode(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def cxrnode(self, *arguments: str, patience_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line against this node."""
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(self.config), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=patience_s, check=False)
 
     def status(self) -> dict[str, Any]:
         """What `cxrnode status --json` says, without the cost of a process."""
