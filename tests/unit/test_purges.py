@@ -126,7 +126,7 @@ ROUND = st.tuples(
 def test_what_is_still_owed_is_never_removed_and_all_else_is(
     tmp_path_factory: pytest.TempPathFactory, lives: list[list[tuple[str, tuple[Fate, Fate]]]], *, young: bool
 ) -> None:
-    """Red when any one of the selects in `owed` is left out but the belt of open tasks, or `having` in `_expired`."""
+    """Red when the selects of open rounds and tasks, of `given_up` or of SETTLED are left out of `owed`."""
     bench = Bench(tmp_path_factory.mktemp("ledger"))
     for index, ends in enumerate(lives):
         for number, (end, fates) in enumerate(ends, start=1):
@@ -173,6 +173,15 @@ def test_nothing_is_removed_for_ever_by_default_and_never_early(bench: Bench) ->
     assert purge(bench.ledger, bench.spool, DAYS, LATER) == 1
     assert purge(bench.ledger, bench.spool, DAYS, LATER) == 0
     assert bench.places() == {"purged after 30 days": 1}
+
+
+def test_the_days_count_from_the_end_not_from_the_arrival(bench: Bench) -> None:
+    """Red without `finished_at` in `_expired`'s last `having`."""
+    live(bench, "1.9", 1, "delivered", (DUE, DUE))
+    deliver(bench, "1.9", LATER - timedelta(days=1), "pacs", ACCEPTED, ACCEPTED)
+
+    assert purge(bench.ledger, bench.spool, DAYS, LATER) == 0
+    assert purge(bench.ledger, bench.spool, DAYS, LATER + timedelta(days=DAYS)) == 1
 
 
 def test_the_reconciler_purges_as_the_settings_say(bench: Bench, tmp_path: Path) -> None:
