@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrnode import broker
-from cxrnode.deliver import SOP_CLASS_NOT_SUPPORTED, echo, not_taken
+from cxrnode.deliver import SOP_CLASS_NOT_SUPPORTED, echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused
 from cxrnode.jobs import LIVE, Jobs
@@ -124,4 +124,17 @@ def _destination(settings: Settings, destination: Destination) -> str:
         told = f"{destination.name} answers C-ECHO, but does not take {named}; wanted all that its send table names"
         raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
     taken = ", ".join(classes) or "nothing"
-    return f"{destination.ae_title} at {destination.host}:{destination.port} answers C-ECHO and takes {taken}"
+    committing = _commitment(settings, destination)
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    return f"{where} answers C-ECHO and takes {taken}; {committing}"
+
+
+def _commitment(settings: Settings, destination: Destination) -> str:
+    if destination.commitment == "off":
+        return "it is not asked for storage commitment"
+    if offers_commitment(destination, settings.node.ae_title):
+        return "it offers storage commitment"
+    if destination.commitment == "required":
+        told = f"{destination.name} offers no storage commitment; wanted it, as commitment is required"
+        raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
+    return "it offers no storage commitment: accepted is the last word"

@@ -1,4 +1,7 @@
-"""C-STORE SCU: one association carries a round's objects to one destination; the status decides each one's fate."""
+"""C-STORE SCU: one association carries a round's objects to one destination; the status decides each one's fate.
+
+Another asks it to commit itself to what it took (N-ACTION, PS3.4 J.3.2); its report comes on that one or a later one.
+"""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -9,17 +12,23 @@ from pathlib import Path
 import pydicom
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
+from cxrnode.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST, Report, Request, answer_report
 from cxrnode.destination import Destination
-from cxrnode.errors import PeerUnavailable
+from cxrnode.errors import PeerRefused, PeerUnavailable
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+NOT_OFFERED = {0x0118, SOP_CLASS_NOT_SUPPORTED, 0x0123, 0x0211}
+"""statuses of N-ACTION by which a peer says that it is no Storage Commitment SCP (PS3.7 10.1.4.1.10)"""
 UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}
+VERIFICATION_CONTEXT = (str(Verification), str(ImplicitVRLittleEndian))
+COMMITMENT_CONTEXTS = {(PUSH_MODEL, syntax) for syntax in UNCOMPRESSED} | {VERIFICATION_CONTEXT}
+"""Verification besides, for an association of which nothing was accepted tells nothing"""
 
 
 class Answer(StrEnum):
@@ -78,7 +87,7 @@ def send(
 
 def echo(destination: Destination, calling_ae: str) -> None:
     """C-ECHO a destination. Raises PeerUnavailable with the reason."""
-    association = associate(destination, calling_ae, {(str(Verification), str(ImplicitVRLittleEndian))})
+    association = associate(destination, calling_ae, {VERIFICATION_CONTEXT})
     try:
         status = association.send_c_echo().get("Status")
     finally:
@@ -100,13 +109,62 @@ def not_taken(destination: Destination, calling_ae: str, sop_classes: Collection
     return sorted(set(sop_classes) - taken)
 
 
-def associate(destination: Destination, calling_ae: str, contexts: set[tuple[str, str]]) -> Association:
+def request_commitment(
+    destination: Destination,
+    calling_ae: str,
+    begin: Callable[[], Request],
+    take: Callable[[Report], bool],
+    meanwhile: Callable[[Request], None],
+) -> None:
+    """Ask a destination to commit itself to what `begin` says, once there is an association to ask on.
+
+    While it is open, `take` has what is reported on it; `meanwhile` is called when the request was taken, and may wait.
+    Raises PeerUnavailable, and PeerRefused with the status: one of NOT_OFFERED where there is no storage commitment.
+    """
+    association = associate(destination, calling_ae, COMMITMENT_CONTEXTS, lambda event: answer_report(event, take))
+    try:
+        if not _offers_commitment(association):
+            told = f"{destination.name} offers no storage commitment"
+            raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
+        request = begin()
+        answer, _ = association.send_n_action(request.as_dataset(), REQUEST, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        status = answer.get("Status")
+        if status is None:
+            raise PeerUnavailable(f"{destination.name} gave no answer to a request for storage commitment")
+        if status != 0x0000:
+            raise PeerRefused(
+                f"{destination.name} answered a request for storage commitment with 0x{status:04X}", status
+            )
+        meanwhile(request)
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def offers_commitment(destination: Destination, calling_ae: str) -> bool:
+    """Whether a destination accepts to be a Storage Commitment SCP. Raises PeerUnavailable with the reason."""
+    association = associate(destination, calling_ae, COMMITMENT_CONTEXTS)
+    association.release()
+    return _offers_commitment(association)
+
+
+def associate(
+    destination: Destination,
+    calling_ae: str,
+    contexts: set[tuple[str, str]],
+    on_report: Callable[[evt.Event], object] | None = None,
+) -> Association:
     """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
     _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
     ae = application_entity(calling_ae, destination.timeout_s, contexts)
     address = (destination.host, destination.port)
-    association = ae.associate(*address, ae_title=destination.ae_title, max_pdu=ae.maximum_pdu_size)
+    association = ae.associate(
+        *address,
+        ae_title=destination.ae_title,
+        max_pdu=ae.maximum_pdu_size,
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)] if on_report else [],
+    )
     if association.is_established:
         return association
     if association.is_rejected:
@@ -133,6 +191,10 @@ def contexts_for(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
     pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
     both = {(sop_class, syntax) for sop_class, used in pairs if used in UNCOMPRESSED for syntax in UNCOMPRESSED}
     return pairs | both
+
+
+def _offers_commitment(association: Association) -> bool:
+    return PUSH_MODEL in {context.abstract_syntax for context in association.accepted_contexts}
 
 
 def _send_one(association: Association, file: Path, header: Dataset, destination: Destination) -> Sent:

@@ -1,6 +1,7 @@
 """Destination: a PACS that results go to, and which families of them it is sent of an image of each outcome."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -54,6 +55,8 @@ class Destination(Part):
     host: str
     port: Port
     timeout_s: Positive = 30.0
+    commitment: Literal["if offered", "required", "off"] = "if offered"
+    commitment_timeout_s: Positive = 3600.0
     send: Send = Send()
 
 

@@ -14,7 +14,7 @@ CxrNodeError
    ├─ ModelMismatch          the weights are not the ones on the card
    ├─ TrainingError          recipe or data set not fit to train on
    ├─ Unknown                no study or model has the name that was given
-   ├─ PeerRefused            the peer answered with a failure status (carries the status)
+   ├─ PeerRefused            the peer answered with a failure status, or offers no such service (carries the status)
    └─ StaleLease             somebody else holds this task now: drop the work
 """
 
@@ -76,7 +76,7 @@ class Unknown(Permanent):
 
 
 class PeerRefused(Permanent):
-    """The peer answered C-STORE with a failure status that will not change by repeating."""
+    """The peer answered with a failure status, or does not offer what it was asked for."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ from cxrnode.ledger.work import Due
 
 LIVE, REPLAY, DELIVER = "live", "replay", "deliver"
 ANALYSIS_QUEUES = (LIVE, REPLAY)
-TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver"}
+TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver", Work.COMMIT: "cxrnode.commit"}
 
 
 class Jobs:
@@ -48,5 +48,5 @@ class Jobs:
 
 
 def queue_of(work: Work, lane: str) -> str:
-    """The queue that a task goes to: its lane for analysis, one queue for all deliveries."""
+    """The queue that a task goes to: its lane for analysis, one queue for all that speaks to destinations."""
     return lane if work is Work.ANALYSE else DELIVER

@@ -1,4 +1,7 @@
-"""The DICOM SCP: C-ECHO and C-STORE; answers a status once the bytes are durable, and notes the receipt."""
+"""The DICOM SCP: C-ECHO and C-STORE; answers a status once the bytes are durable, and notes the receipt.
+
+From destinations it takes what they report of storage commitment (N-EVENT-REPORT, PS3.4 J.3.3) as well.
+"""
 
 import hashlib
 import io
@@ -24,6 +27,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 from pynetdicom.transport import ThreadedAssociationServer
 
+from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
 from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
@@ -60,11 +64,19 @@ class Receiver:
     `note` must not raise and must not wait long: Success is answered after it returns.
     """
 
-    def __init__(self, ae_title: str, settings: Receiving, spool: Spool, note: Callable[[Receipt], None]) -> None:
+    def __init__(
+        self,
+        ae_title: str,
+        settings: Receiving,
+        spool: Spool,
+        note: Callable[[Receipt], None],
+        reports: Reports | None = None,
+    ) -> None:
         self._ae_title = ae_title
         self._settings = settings
         self._spool = spool
         self._note = note
+        self._reports = reports or Reports()
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
@@ -80,6 +92,8 @@ class Receiver:
                 (evt.EVT_ABORTED, _on_aborted),
                 (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
                 (evt.EVT_C_STORE, self._on_c_store),
+                (evt.EVT_N_EVENT_REPORT, self._on_report),
+                (evt.EVT_N_ACTION, lambda _event: decline_request()),
             ],
         )
         LOG.info("listening", ae_title=self._ae_title, host=self._settings.host, port=self._settings.port)
@@ -91,13 +105,13 @@ class Receiver:
             self._server = None
 
     def _on_requested(self, event: Event) -> None:
-        """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log."""
+        """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log; offer the others theirs."""
         request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
         address = event.assoc.requestor.address
         if called != self._ae_title:
             fault, diagnostic = f"called AE title is not {self._ae_title}", CALLED_AE_NOT_RECOGNISED
-        elif not admits(self._settings, calling, address):
+        elif not self._offer(event.assoc, calling, address):
             fault, diagnostic = (
                 "no entry of receiving.senders admits this AE title and address",
                 CALLING_AE_NOT_RECOGNISED,
@@ -106,6 +120,22 @@ class Receiver:
             return
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
         _reject(event.assoc, diagnostic)
+
+    def _offer(self, association: Association, calling: str, address: str) -> bool:
+        """Storage to senders, storage commitment to destinations; False: this is neither."""
+        sender = admits(self._settings, calling, address)
+        reporter = bool(self._reports.of(calling, address, sender=sender))
+        acceptor = association.acceptor
+        offered = {PUSH_MODEL: reporter, Verification: True}
+        contexts = acceptor.supported_contexts
+        acceptor.supported_contexts = [one for one in contexts if offered.get(one.abstract_syntax, sender)]
+        return sender or reporter
+
+    def _on_report(self, event: Event) -> tuple[Dataset, None]:
+        requestor = event.assoc.requestor
+        calling, address = requestor.ae_title.strip(), requestor.address
+        names = self._reports.of(calling, address, sender=admits(self._settings, calling, address))
+        return answer_report(event, lambda report: self._reports.keep(report, names))
 
     def _on_c_store(self, event: Event) -> Dataset:
         try:
@@ -184,13 +214,17 @@ def _changed(first: Path, content: bytes) -> set[str]:
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
-    """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of any length."""
+    """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of any length.
+
+    Storage Commitment too: who reports should propose the role of SCP (PS3.4 J.3.3.1.3), but some forget it.
+    """
     ae = AE(ae_title)
     ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = 0
     ae.maximum_associations = settings.max_associations
     ae.network_timeout = settings.network_timeout_s
     ae.add_supported_context(Verification)
+    ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
     for storage_class in storage_classes(settings):
         ae.add_supported_context(storage_class, list(AllTransferSyntaxes))
     return ae

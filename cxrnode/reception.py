@@ -2,12 +2,14 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from cxrnode.commitment import Report, Reports
 from cxrnode.complete import reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.jobs import Jobs
-from cxrnode.ledger import Ledger, arrivals
+from cxrnode.ledger import Ledger, arrivals, commitments
 from cxrnode.log import logger
 from cxrnode.receive import Receiver
 from cxrnode.retention import purge
@@ -36,7 +38,9 @@ class Reception:
     def run(self) -> None:
         """Receive until `stop` is called."""
         self._spool.clear_incoming()
-        receiver = Receiver(self._settings.node.ae_title, self._settings.receiving, self._spool, self.note)
+        node, receiving = self._settings.node, self._settings.receiving
+        reports = Reports(self._settings.destinations, self.keep)
+        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
         receiver.start()
         try:
             while not self._stopping:
@@ -58,6 +62,12 @@ class Reception:
         """Told by the SCP once the bytes are durable; the ledger learns of it at once when it can."""
         self._receipts.append(receipt)
         self._something.set()
+
+    def keep(self, report: Report, destinations: Sequence[str]) -> bool:
+        """Told by the SCP what a destination reports; False: it was not asked. Raises LedgerUnavailable."""
+        known = commitments.record(self._ledger, report, destinations, datetime.now(UTC))
+        self._something.set()
+        return known
 
     def turn(self, now: datetime) -> None:
         """Enter what arrived, then reconcile; while the ledger is away, receipts wait on the disk."""

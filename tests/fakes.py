@@ -36,7 +36,8 @@ class FakePacs:
         everything = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
         for storage_class in everything if self.storage_classes is None else self.storage_classes:
             ae.add_supported_context(storage_class)
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on_c_store)])
+        handlers = [(evt.EVT_C_STORE, self._on_c_store), *self._offer_more(ae)]
+        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         self.port = server.server_address[1]
         try:
             yield self
@@ -47,6 +48,9 @@ class FakePacs:
         """This PACS as the settings name it."""
         values: dict[str, object] = {"name": "fake", "ae_title": "FAKEPACS", "host": "127.0.0.1", "timeout_s": 5}
         return Destination.model_validate(values | {"port": self.port} | settings)
+
+    def _offer_more(self, ae: AE) -> Sequence[evt.EventHandlerType]:
+        return ()
 
     def _on_c_store(self, event: evt.Event) -> int:
         if self.drop_after is not None and len(self.stored) >= self.drop_after:

@@ -22,6 +22,8 @@ class Orthanc:
 
     dicom_port: int
     http_port: int
+    node_port: int = 0
+    """where it reports to on storage commitment; 0: it knows no port, and is not asked for it"""
 
     @property
     def destination(self) -> Destination:
@@ -31,7 +33,8 @@ class Orthanc:
     def taking(self, send: dict[str, list[Family]]) -> Destination:
         """The same with what it is to be sent, by outcome."""
         where = {"name": "orthanc", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": self.dicom_port}
-        return Destination.model_validate(where | {"send": send})
+        commitment = "required" if self.node_port else "off"
+        return Destination.model_validate(where | {"send": send, "commitment": commitment})
 
     def get(self, path: str) -> Any:
         """What its REST interface says, JSON decoded."""
@@ -43,14 +46,22 @@ class Orthanc:
             content: bytes = answer.read()
             return content
 
+    def lose(self, name: str) -> None:
+        """Delete an instance, by Orthanc's name for it."""
+        path = f"http://127.0.0.1:{self.http_port}/instances/{name}"
+        urllib.request.urlopen(urllib.request.Request(path, method="DELETE"), timeout=30).close()
+
     def files(self) -> list[bytes]:
         """Every instance it holds, as PS3.10 bytes."""
         return [self.read(f"/instances/{name}/file") for name in self.get("/instances")]
 
 
 @contextmanager
-def running_orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Run Orthanc with its storage in `folder`; only the node on this machine may store, and HTTP is loopback only."""
+def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
+    """Run Orthanc with its storage in `folder`; only the node on this machine may store, and HTTP is loopback only.
+
+    With the node's port it is asked for storage commitment, and reports back there.
+    """
     dicom_port, http_port = free_ports(2)
     config = folder / "orthanc.json"
     settings = {
@@ -64,7 +75,7 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowEcho": False,
         "DicomAlwaysAllowStore": False,
         "DicomCheckModalityHost": True,
-        "DicomModalities": {"node": ["CXRNODE", "127.0.0.1", 104]},
+        "DicomModalities": {"node": ["CXRNODE", "127.0.0.1", node_port or 104]},
         "HttpPort": http_port,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
@@ -73,7 +84,7 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
     config.write_text(json.dumps(settings))
     with (folder / "orthanc.log").open("wb") as sink:
         process = subprocess.Popen([program("Orthanc"), str(config)], stdout=sink, stderr=sink)
-        orthanc = Orthanc(dicom_port, http_port)
+        orthanc = Orthanc(dicom_port, http_port, node_port)
         try:
             _wait_until_up(orthanc, process, folder / "orthanc.log")
             yield orthanc

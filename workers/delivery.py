@@ -37,7 +37,7 @@ def _deliver(desk: Desk, lease: Lease) -> None:
         trouble = _send(desk, lease, named[lease.destination], due) if due else ""
     left = parcels.outstanding(desk.ledger, lease)
     if not left:
-        parcels.finish_delivery(desk.ledger, lease, (perf_counter() - started) * 1000, datetime.now(UTC))
+        _finish(desk, lease, (perf_counter() - started) * 1000)
         LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
     elif datetime.now(UTC) - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
         _give_up(desk, lease, left, trouble)
@@ -78,5 +78,11 @@ def _give_up(desk: Desk, lease: Lease, left: list[Parcel], trouble: str) -> None
         parcels.note_fate(
             desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, status=None, reason=reason, now=now
         )
-    parcels.finish_delivery(desk.ledger, lease, 0.0, now)
+    _finish(desk, lease, 0.0)
     LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=trouble)
+
+
+def _finish(desk: Desk, lease: Lease, stage_ms: float) -> None:
+    asked = {one.name for one in desk.settings.destinations if one.commitment != "off"}
+    commit = lease.destination in asked
+    parcels.finish_delivery(desk.ledger, lease, stage_ms, datetime.now(UTC), commit=commit)

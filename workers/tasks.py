@@ -1,4 +1,4 @@
-"""The two tasks: analyse and deliver, each a lease and one call into the room that does it."""
+"""The tasks: analyse, deliver and commit, each a lease and one call into the room that does it."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -9,6 +9,7 @@ from cxrnode.jobs import TASK_NAMES
 from cxrnode.ledger import work
 from cxrnode.ledger.tables import Work
 from cxrnode.settings import load
+from workers.commitment import commit_leased
 from workers.delivery import deliver_leased
 from workers.desk import Desk
 
@@ -37,3 +38,11 @@ def deliver(task_key: str) -> None:
     """Send a round's objects to one destination, if the lease can be had."""
     for held in work.lease(desk().ledger, task_key, datetime.now(UTC), desk().settings.queue.lease_s):
         deliver_leased(desk(), held)
+
+
+@shared_task(name=TASK_NAMES[Work.COMMIT])
+def commit(task_key: str) -> None:
+    """Ask one destination to commit itself to what it took of a round, if the lease can be had."""
+    now = datetime.now(UTC)
+    for held in work.lease(desk().ledger, task_key, now, desk().settings.queue.lease_s):
+        commit_leased(desk(), held, now)

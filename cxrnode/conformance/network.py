@@ -1,15 +1,18 @@
 """What is negotiated and how statuses are taken, read off the two application entities and the function that judges."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from cxrnode import deliver, receive
-from cxrnode.deliver import Answer, judge
+from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
+from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
+from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
 from cxrnode.receive import StoreStatus
 from cxrnode.settings import Settings
 
@@ -27,6 +30,12 @@ ANSWERS = {
     Answer.LATER: "Sent again later",
     Answer.REFUSED: "Refused for good. It is not sent again; the operator sees the status",
 }
+REPORT_STATUSES = {
+    ReportStatus.SUCCESS: "The report is in the ledger, or was before",
+    ReportStatus.PROCESSING_FAILURE: "The ledger is away, or the node has an internal fault: report again",
+    ReportStatus.NO_SUCH_EVENT_TYPE: "The Event Type ID is neither 1 nor 2",
+    ReportStatus.INVALID_ARGUMENT_VALUE: "The Transaction UID is absent, or of no request to who calls",
+}
 LIMITS = ("maximum_pdu_size", "acse_timeout", "dimse_timeout", "network_timeout")
 
 
@@ -36,6 +45,21 @@ class Contexts:
 
     sop_classes: tuple[Named, ...]
     transfer_syntaxes: tuple[Named, ...]
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """Storage commitment, asked for as SCU, and declined where it is asked of this node."""
+
+    sop_class: Named
+    transfer_syntaxes: tuple[Named, ...]
+    timeout_s: float
+    not_offered: tuple[str, ...]
+    most_requests: int
+    most_failures: int
+    reasons: tuple[tuple[str, str], ...]
+    answers: tuple[tuple[str, str, str], ...]
+    declined: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,15 +75,17 @@ class Network:
     initiator: dict[str, float | None]
     answers: tuple[tuple[str, str, str], ...]
     judged: tuple[tuple[str, str], ...]
+    commitment: Commitment
 
 
 def network(settings: Settings) -> Network:
     """What a node with these settings negotiates."""
     acceptor = receive.application_entity(settings.node.ae_title, settings.receiving)
     patience = float(Destination.model_fields["timeout_s"].get_default())
+    contexts = [one for one in acceptor.supported_contexts if one.abstract_syntax != PUSH_MODEL]
     initiator = deliver.application_entity(settings.node.ae_title, patience, set())
     accepted = sorted(
-        ((tuple(one.transfer_syntax or ()), UID(one.abstract_syntax or "")) for one in acceptor.supported_contexts),
+        ((tuple(one.transfer_syntax or ()), UID(one.abstract_syntax or "")) for one in contexts),
         key=lambda pair: (len(pair[0]), pair[1].name),
     )
     return Network(
@@ -73,8 +99,9 @@ def network(settings: Settings) -> Network:
         ),
         acceptor={name: getattr(acceptor, name) for name in (*LIMITS, "maximum_associations")},
         initiator={name: getattr(initiator, name) for name in (*LIMITS, "connection_timeout")},
-        answers=tuple((f"0x{status:04X}", _spelt(status.name), STATUSES[status]) for status in StoreStatus),
+        answers=_answers(STATUSES),
         judged=tuple(_judged()),
+        commitment=_commitment(),
     )
 
 
@@ -88,6 +115,24 @@ def _decodes(syntax: str) -> bool:
         return get_decoder(UID(syntax)).is_available
     except NotImplementedError:
         return False
+
+
+def _commitment() -> Commitment:
+    return Commitment(
+        sop_class=named(PUSH_MODEL),
+        transfer_syntaxes=tuple(named(syntax) for uid, syntax in sorted(COMMITMENT_CONTEXTS) if uid == PUSH_MODEL),
+        timeout_s=float(Destination.model_fields["commitment_timeout_s"].get_default()),
+        not_offered=tuple(f"0x{status:04X}" for status in sorted(NOT_OFFERED)),
+        most_requests=MOST_REQUESTS,
+        most_failures=MOST_FAILURES,
+        reasons=tuple((f"0x{reason:04X}", meaning) for reason, meaning in REASONS.items()),
+        answers=_answers(REPORT_STATUSES),
+        declined=(f"0x{NO_SUCH_ACTION:04X}", NO_ARCHIVE),
+    )
+
+
+def _answers(statuses: Mapping[Any, str]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((f"0x{status:04X}", _spelt(status.name), when) for status, when in statuses.items())
 
 
 def _judged() -> Iterator[tuple[str, str]]:

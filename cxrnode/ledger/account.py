@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import (
+    TAKEN,
     Fate,
     Kind,
     State,
@@ -71,6 +72,8 @@ class RoundLine:
     reasons: tuple[str, ...]
     objects: int
     deliveries: dict[str, str]
+    commitment: dict[str, str]
+    """what there is to say of storage commitment beyond that, by destination"""
     withdrawn: str
     """why; empty where the results stand"""
     withdrawn_at: datetime | None
@@ -93,6 +96,7 @@ def account(ledger: Ledger, spool: Spool) -> Account:
         latest = _latest_closed_rounds(db)
         outcomes = {(row.round_key, row.instance_key): row.outcome for row in db.execute(select(readings))}
         held = _rounds_being_analysed(db)
+        committing = _rounds_being_committed(db)
         fates = _fates_by_round(db)
         purged = {row.instance_key: row for row in db.execute(select(purges))}
         withdrawn = set(db.execute(select(withdrawals.c.round_key)).scalars())
@@ -112,7 +116,12 @@ def account(ledger: Ledger, spool: Spool) -> Account:
             else:
                 outcome = outcomes.get((covering.key, row.key), "")
                 sent = fates.get((covering.key, covering.key in withdrawn), Counter())
-                place = _place_withdrawn(covering, sent) if covering.key in withdrawn else _place(covering, held, sent)
+                if covering.state == State.ANALYSED and covering.key in committing:
+                    place = "waiting for commitment"
+                else:
+                    place = (
+                        _place_withdrawn(covering, sent) if covering.key in withdrawn else _place(covering, held, sent)
+                    )
                 places[place, outcome] += 1
     if waiting := len(on_disk - entered):
         places["on the disk, not yet in the ledger", ""] = waiting
@@ -145,6 +154,15 @@ def _rounds_being_analysed(db: Connection) -> set[str]:
     return set(db.execute(select(tasks.c.round_key).where(*leased)).scalars())
 
 
+def _rounds_being_committed(db: Connection) -> set[str]:
+    """Rounds of which nothing is left to be sent, and a destination still to commit itself."""
+    opened: dict[str, set[str]] = {Work.COMMIT: set(), Work.DELIVER: set()}
+    still = (tasks.c.work.in_(opened), tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
+    for row in db.execute(select(tasks.c.work, tasks.c.round_key).where(*still)):
+        opened[row.work].add(row.round_key)
+    return opened[Work.COMMIT] - opened[Work.DELIVER]
+
+
 def _fates_by_round(db: Connection) -> dict[tuple[str, bool], Counter[str]]:
     """How many objects had which fate, by round: its results, and (True) its rejection notes."""
     fates: dict[tuple[str, bool], Counter[str]] = {}
@@ -165,7 +183,9 @@ def _place(covering: Row[tuple[object, ...]], held: set[str], fates: Counter[str
         return "finished, nothing to send"
     if set(fates) == {Fate.SUPERSEDED}:
         return "superseded before delivery"
-    return "finished, delivered" if set(fates) == {Fate.ACCEPTED} else "finished, not all delivered"
+    if not set(fates) <= set(TAKEN):
+        return "finished, not all delivered"
+    return "finished, accepted, not all committed" if Fate.NOT_COMMITTED in fates else "finished, delivered"
 
 
 def _place_withdrawn(covering: Row[tuple[object, ...]], notes: Counter[str]) -> str:
@@ -195,7 +215,7 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         .join(instances, instances.c.key == changes.c.instance_key)
         .where(changes.c.round_key == row.key)
     ).all()
-    errors = db.execute(select(tasks.c.last_error).where(tasks.c.round_key == row.key)).scalars()
+    told = db.execute(select(tasks).where(tasks.c.round_key == row.key, tasks.c.last_error != "")).all()
     probabilities = [reading.probability for reading in seen if reading.probability is not None]
     return RoundLine(
         study=row.study_key,
@@ -210,6 +230,7 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),
         objects=len(results),
         deliveries=_fates(db, results),
+        commitment={one.destination: one.last_error for one in told if one.work == Work.COMMIT},
         withdrawn=withdrawn.reason if withdrawn else "",
         withdrawn_at=withdrawn.at if withdrawn else None,
         notes=_fates(db, notes),
@@ -218,7 +239,7 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         stages_ms=json.loads(row.stages_ms),
         last_received_at=row.last_received_at,
         finished_at=row.finished_at,
-        last_error="; ".join(sorted({error for error in errors if error})),
+        last_error="; ".join(sorted({one.last_error for one in told if one.work != Work.COMMIT})),
     )
 
 

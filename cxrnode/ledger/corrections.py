@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from cxrnode.ledger.parcels import cancel_due, finish_if_done
 from cxrnode.ledger.tables import (
+    TAKEN,
     Fate,
     Kind,
     State,
@@ -56,7 +57,7 @@ def outdated(db: Connection, study_key: str, number: int) -> bool:
 
 
 def _delivered(db: Connection, study_key: str) -> set[str]:
-    accepted = (rounds.c.study_key == study_key, deliveries.c.fate == Fate.ACCEPTED)
+    accepted = (rounds.c.study_key == study_key, deliveries.c.fate.in_(TAKEN))
     joined = (
         select(rounds.c.key)
         .join(objects, objects.c.round_key == rounds.c.key)

@@ -16,6 +16,7 @@ from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
 from cxrnode.ledger.purges import purged_rounds
 from cxrnode.ledger.tables import (
+    TAKEN,
     Fate,
     Kind,
     State,
@@ -140,7 +141,7 @@ def _covered(study_key: str, number: int, kind: Kind) -> Select[tuple[Any, ...]]
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:
     """The latest report before this round that somebody has or will have, not withdrawn, of images not purged."""
     earlier = (rounds.c.study_key == study_key, rounds.c.number < number, objects.c.role == Family.REPORT)
-    sent = deliveries.c.fate.in_([Fate.ACCEPTED, Fate.DUE])
+    sent = deliveries.c.fate.in_([*TAKEN, Fate.DUE])
     row = db.execute(
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)

@@ -10,7 +10,7 @@ from cxrnode.family import Family
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.rejections import owed
 from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks
-from cxrnode.ledger.work import Lease, require, settle
+from cxrnode.ledger.work import Lease, add_task, again, require, settle
 from cxrnode.uids import Role
 
 ORDER = (*Family, Role.REJECTION)
@@ -86,20 +86,36 @@ def add(ledger: Ledger, held: Lease, item: ObjectRow) -> None:
         db.execute(insert(deliveries).values(fate=Fate.DUE, **to))
 
 
-def finish_delivery(ledger: Ledger, held: Lease, stage_ms: float, now: datetime) -> None:
+def finish_delivery(ledger: Ledger, held: Lease, stage_ms: float, now: datetime, *, commit: bool = False) -> None:
     """End a delivery task; with the last of them the round is finished. Raises StaleLease when the lease is lost.
 
-    A round that was withdrawn while it was being sent leaves the task due: its rejection note is to be made.
+    With `commit` the destination is first to be asked to commit itself to what it has accepted. A round that was
+    withdrawn while it was being sent leaves the task due: its rejection note is to be made.
     """
     with ledger.writing() as db:
         if owed(db, held.round_key, held.destination):
             settle(db, held, TaskState.DUE, due_at=now, leased_until=None, last_error="")
             return
         settle(db, held, TaskState.DONE, last_error="")
-        row = db.execute(select(rounds.c.stages_ms).where(rounds.c.key == held.round_key).with_for_update()).one()
+        row = db.execute(select(rounds).where(rounds.c.key == held.round_key).with_for_update()).one()
         stages = {f"deliver {held.destination}": round(stage_ms, 1)} | json.loads(row.stages_ms)
         db.execute(update(rounds).where(rounds.c.key == held.round_key).values(stages_ms=json.dumps(stages)))
+        there = (held.round_key, held.destination)
+        if commit and accepted(db, *there) and not again(db, Work.COMMIT, *there, now):
+            add_task(db, Work.COMMIT, held.round_key, row.lane, now, held.destination)
         finish_if_done(db, held.round_key, now)
+
+
+def accepted(db: Connection, round_key: str, destination: str) -> list[tuple[str, str]]:
+    """SOP Class and SOP Instance UIDs of what a destination has accepted, and not yet committed itself to or not."""
+    there = (objects.c.round_key == round_key, deliveries.c.destination == destination)
+    rows = db.execute(
+        select(objects.c.sop_class_uid, objects.c.sop_instance_uid)
+        .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
+        .where(*there, deliveries.c.fate == Fate.ACCEPTED)
+        .order_by(objects.c.sop_instance_uid)
+    )
+    return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
 
 
 def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> None:
@@ -117,10 +133,7 @@ def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> Non
 
 def deliver_again(db: Connection, round_key: str, destination: str, now: datetime) -> None:
     """Make a round's delivery to one destination due anew, as if it had never been tried; one under lease goes on."""
-    mine = (*_deliveries_of(round_key), tasks.c.destination == destination)
-    db.execute(update(tasks).where(*mine).values(created_at=now, attempts=0))
-    ended = tasks.c.state != TaskState.LEASED
-    db.execute(update(tasks).where(*mine, ended).values(state=TaskState.DUE, due_at=now, last_error=""))
+    again(db, Work.DELIVER, round_key, destination, now)
 
 
 def finish_if_done(db: Connection, round_key: str, now: datetime) -> None:

@@ -14,7 +14,7 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.quarantine import given_up, wanted
 from cxrnode.ledger.tables import Fate, State, TaskState, deliveries, instances, objects, purges, rounds, tasks
 
-SETTLED = (Fate.ACCEPTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
+SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
 """The fates after which a destination is owed nothing of an object."""
 
 

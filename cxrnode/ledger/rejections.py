@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from cxrnode.family import Family
-from cxrnode.ledger.tables import Fate, deliveries, objects, withdrawals
+from cxrnode.ledger.tables import TAKEN, deliveries, objects, withdrawals
 from cxrnode.uids import Role
 
 
@@ -30,7 +30,7 @@ def owed(db: Connection, round_key: str, destination: str) -> Owed | None:
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
         .where(*here)
     ).all()
-    taken = [row for row in rows if row.fate == Fate.ACCEPTED]
+    taken = [row for row in rows if row.fate in TAKEN]
     if not taken or any(row.role == Role.REJECTION for row in rows):
         return None
     taken.sort(key=lambda row: (list(Family).index(row.role), row.sop_instance_uid))

@@ -54,6 +54,7 @@ class Work(StrEnum):
 
     ANALYSE = "analyse"
     DELIVER = "deliver"
+    COMMIT = "commit"
 
 
 class TaskState(StrEnum):
@@ -70,11 +71,18 @@ class Fate(StrEnum):
 
     DUE = "due"
     ACCEPTED = "accepted"
+    COMMITTED = "committed"
+    NOT_COMMITTED = "not committed"
+    """accepted, and the archive was asked, and did not commit itself to it"""
     REFUSED = "refused"
     GIVEN_UP = "given up"
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
     """these two: cancelled; whoever sends it at that very moment still notes it as accepted when it is"""
+
+
+TAKEN = (Fate.ACCEPTED, Fate.COMMITTED, Fate.NOT_COMMITTED)
+"""the destination has it, as far as we know"""
 
 
 class Utc(TypeDecorator[datetime]):
@@ -223,4 +231,26 @@ deliveries = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
     Column("at", Utc),
+)
+
+transactions = Table(  # requests for storage commitment: one a question, known for ever, as reports may be late
+    "transactions",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),
+    Column("destination", String(32), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("asked_at", Utc),  # the archive has taken the request
+    Column("reported_at", Utc),
+    Column("concluded_at", Utc),  # the fates say what was reported
+    UniqueConstraint("round_key", "destination", "number"),
+)
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", UID, ForeignKey("transactions.uid"), primary_key=True),
+    Column("sop_instance_uid", UID, ForeignKey("objects.sop_instance_uid"), primary_key=True),
+    Column("committed_at", Utc),
+    Column("failure", Integer),  # Failure Reason (0008,1197)
 )

@@ -10,7 +10,7 @@ from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
 from cxrnode.ledger.purges import purged_rounds
-from cxrnode.ledger.tables import Fate, State, deliveries, objects, rounds, withdrawals
+from cxrnode.ledger.tables import TAKEN, Fate, State, deliveries, objects, rounds, withdrawals
 from cxrnode.uids import Role
 
 
@@ -77,12 +77,12 @@ def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Withdrawal:
     sent = db.execute(
         select(objects.c.role, deliveries.c.destination, deliveries.c.fate)
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
-        .where(*results, deliveries.c.fate.in_([Fate.ACCEPTED, Fate.DUE, Fate.WITHDRAWN]))
+        .where(*results, deliveries.c.fate.in_([*TAKEN, Fate.DUE, Fate.WITHDRAWN]))
         .order_by(deliveries.c.destination)
     ).all()
     by_fate: dict[bool, dict[str, tuple[str, ...]]] = {True: {}, False: {}}
     for one in sorted(sent, key=lambda one: ORDER.index(one.role)):
-        there = by_fate[one.fate == Fate.ACCEPTED]
+        there = by_fate[one.fate in TAKEN]
         there[one.destination] = (*there.get(one.destination, ()), one.role)
     return Withdrawal(
         study=str(row.study_key),

@@ -39,6 +39,15 @@ def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetim
     db.execute(insert(tasks).values(state=TaskState.DUE, created_at=now, due_at=now, **task))
 
 
+def again(db: Connection, work: Work, round_key: str, destination: str, now: datetime) -> bool:
+    """Make a task due anew, as if it had never been tried; one under lease goes on. False: there is no such task."""
+    mine = (tasks.c.work == work, tasks.c.round_key == round_key, tasks.c.destination == destination)
+    found = db.execute(update(tasks).where(*mine).values(created_at=now, attempts=0)).rowcount == 1
+    ended = tasks.c.state != TaskState.LEASED
+    db.execute(update(tasks).where(*mine, ended).values(state=TaskState.DUE, due_at=now, last_error=""))
+    return found
+
+
 def due(ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float]) -> list[Due]:
     """Every task that is due and not in the queue, as far as the ledger can tell, oldest first.
 

@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
 from cxrnode.results.series import SERIES
+from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
 from models.card import find
 from models.reader import load
@@ -49,16 +50,21 @@ class Day:
 def day(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The chest files of shared/data and 100 films of its test split, one study each, through a node into Orthanc."""
     folder = tmp_path_factory.mktemp("orthanc")
+    (port,) = free_ports(1)
     pushed = sorted((shared_data / "dicom" / "chest").iterdir()) + wrapped_films(shared_data, folder)
     with (
-        running_orthanc(folder) as orthanc,
-        running_node(folder, orthanc.taking(EVERYTHING | {"failed": []}), rules={"gate": "refuse"}) as node,
+        running_orthanc(folder, port) as orthanc,
+        running_node(
+            folder,
+            orthanc.taking(EVERYTHING | {"failed": []}),
+            rules={"gate": "refuse"},
+            receiving={"port": port},
+        ) as node,
     ):
-        port = str(node.settings.receiving.port)
-        sender = [program("dcmsend"), "-aet", "MODALITY", "-aec", "CXRNODE", "127.0.0.1", port]
+        sender = [program("dcmsend"), "-aet", "MODALITY", "-aec", "CXRNODE", "127.0.0.1", str(port)]
         subprocess.run([*sender, *map(str, pushed)], check=True, timeout=120, capture_output=True)
         status = node.wait_until_finished(len(pushed))
-        told = node.cxrnode("analyse", *map(str, pushed), "--json")
+        told = node.cxrnode("analyse", *map(str, pushed), "--json", patience_s=600)
         received = orthanc.files()
     files = []
     for number, content in enumerate(received):
@@ -113,6 +119,14 @@ def test_each_study_has_every_family_that_its_outcome_has_in_orthanc(day: Day) -
         shown = outcome == "positive" and day.analysed[str(file)]["localised"] is not False
         for sop_class in ON_REGIONS:
             assert filed[study, sop_class] == int(shown), (file.name, outcome)
+
+
+def test_everything_sent_is_committed(day: Day) -> None:
+    sent = [told for line in day.status["rounds"] for told in line["deliveries"].values()]
+
+    assert sent
+    assert all(told.endswith(" committed") and "," not in told for told in sent), sent
+    assert {line["place"] for line in day.status["instances"]} == {"finished, delivered", "finished, nothing to send"}
 
 
 def test_the_referee_finds_no_error_in_anything_filed(day: Day) -> None:

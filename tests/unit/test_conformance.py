@@ -140,7 +140,10 @@ def test_settings_make_the_statement_that_node_s_own() -> None:
     page = as_markdown(told)
 
     assert "### 3.2 Application entity READER1" in page
-    assert "| pacs | ARCHIVE | 192.0.2.1 | 104 | report, overlay | report, overlay | report | nothing |" in page
+    assert (
+        "| pacs | ARCHIVE | 192.0.2.1 | 104 | if offered | report, overlay | report, overlay | report | nothing |"
+        in page
+    )
     assert [kind.name for kind in told.kinds] == ["report", "overlay", "withdrawal"]
 
 

@@ -11,10 +11,12 @@ from pynetdicom import evt
 
 from cxrnode.ledger import work
 from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.tables import Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from tests.builders import make_cxr, remade
 from tests.desks import HOUR, T0, open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakePacs
+from workers.commitment import commit_leased
 from workers.delivery import deliver_leased
 from workers.desk import Desk
 
@@ -54,10 +56,14 @@ def desk(tmp_path: Path, pacs: Interrupted, film: FileDataset) -> Iterator[Desk]
 
 
 def deliver(desk: Desk) -> None:
-    """Everything that is due, once."""
+    """Everything that is due, once; then the storage commitment of what was accepted."""
     for task in work.due(desk.ledger, LATER, {}):
         for held in work.lease(desk.ledger, task.task_key, LATER, 600):
             deliver_leased(desk, held)
+    for task in work.due(desk.ledger, LATER, {}):
+        if task.work is Work.COMMIT:
+            for held in work.lease(desk.ledger, task.task_key, LATER, 600):
+                commit_leased(desk, held, LATER)
 
 
 def withdraw_all(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from cxrnode.conformance.network import network
 from cxrnode.conformance.specimens import specimens
 from cxrnode.conformance.statement import conformance
 from cxrnode.conformance.variations import plain_case
-from cxrnode.deliver import echo, not_taken, send
+from cxrnode.deliver import echo, not_taken, offers_commitment, send
 from cxrnode.destination import Destination
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
@@ -218,6 +218,11 @@ def test_a_pacs_is_asked_for_exactly_the_contexts_that_the_statement_lists(tmp_p
         witness.proposed.clear()
         echo(destination, "CXRNODE")
         assert witness.proposed == {(VERIFICATION, IMPLICIT)}
+        assert not offers_commitment(destination, "CXRNODE")
+        said = statement["network"]["commitment"]
+        assert said["sop_class"][1] == STORAGE_COMMITMENT
+        asked = {(STORAGE_COMMITMENT, syntax) for _, syntax in said["transfer_syntaxes"]}
+        assert witness.proposed == asked | {(VERIFICATION, IMPLICIT)}
 
     for requestor in witness.requestors:
         assert (requestor.sop_class_extended, requestor.role_selection, requestor.user_identity) == ({}, {}, None)

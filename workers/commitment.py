@@ -1,0 +1,101 @@
+"""Storage commitment under lease: conclude from what was reported, else wait for it, else ask; then end it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from cxrnode.commitment import Report, Request
+from cxrnode.deliver import NOT_OFFERED, request_commitment
+from cxrnode.destination import Destination
+from cxrnode.errors import PeerRefused, PeerUnavailable, StaleLease
+from cxrnode.ledger import commitments, work
+from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
+from workers.desk import Desk
+
+LOG = logger("commitment")
+STAY_S, LOOK_S = 1.0, 0.02
+"""So long an association stays open for a report on it, and so often is looked whether it came, there or elsewhere."""
+
+
+def commit_leased(desk: Desk, lease: Lease, now: datetime) -> None:
+    """Bring the commitment of a round's objects at the lease's destination as far as it goes at present."""
+    named = {destination.name: destination for destination in desk.settings.destinations}
+    try:
+        if lease.destination not in named:
+            told = f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
+            _later(desk, lease, told, now)
+        elif not _settled(desk, lease, named[lease.destination], now):
+            _ask(desk, lease, named[lease.destination], now)
+    except StaleLease as error:
+        LOG.warning("commitment dropped", task=lease.task_key, reason=str(error))
+
+
+def _settled(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> bool:
+    """Whether there is nothing to ask now: all has an answer, or a report may still come; the lease is ended then."""
+    standing = commitments.conclude(desk.ledger, lease, destination.commitment_timeout_s, now)
+    if standing.until is not None and standing.waiting:
+        told = f"{destination.name}: waiting for the report on storage commitment"
+        commitments.wait(desk.ledger, lease, standing.until, told, now)
+        return True
+    told = f"{destination.name} was asked {commitments.MOST_REQUESTS} times in vain: accepted, not committed"
+    silent = commitments.stop_asking(desk.ledger, lease, told, now)
+    if silent:
+        LOG.error("not committed", task=lease.task_key, destination=destination.name, objects=silent)
+    if standing.waiting > silent:
+        return False
+    commitments.finish(desk.ledger, lease, told if silent else "", now)
+    LOG.info("commitment settled", task=lease.task_key, destination=destination.name)
+    return True
+
+
+def _ask(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> None:
+    def take(report: Report) -> bool:
+        return commitments.record(desk.ledger, report, [destination.name], datetime.now(UTC))
+
+    def stay(request: Request) -> None:
+        commitments.asked(desk.ledger, request.transaction_uid, now)
+        LOG.info(
+            "commitment asked for", task=lease.task_key, destination=destination.name, objects=len(request.objects)
+        )
+        leave = time.monotonic() + STAY_S
+        while time.monotonic() < leave and not commitments.reported(desk.ledger, request.transaction_uid):
+            time.sleep(LOOK_S)
+
+    begin = partial(commitments.ask, desk.ledger, lease)
+    try:
+        request_commitment(destination, desk.settings.node.ae_title, begin, take, stay)
+    except PeerRefused as refusal:
+        if refusal.status in NOT_OFFERED:
+            _not_offered(desk, lease, destination, now)
+        else:
+            _later(desk, lease, str(refusal), now)
+    except PeerUnavailable as error:
+        _later(desk, lease, str(error), now)
+    else:
+        if not _settled(desk, lease, destination, now):
+            work.put_back(desk.ledger, lease, now, f"{destination.name}: not every object was reported on")
+
+
+def _not_offered(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> None:
+    if destination.commitment == "required":
+        _stop(desk, lease, f"{destination.name} offers no storage commitment, which is required", now)
+        return
+    told = f"{destination.name} offers no storage commitment: accepted is the last word"
+    commitments.finish(desk.ledger, lease, told, now, accepted_is_enough=True)
+    LOG.info("commitment not offered", task=lease.task_key, destination=destination.name)
+
+
+def _later(desk: Desk, lease: Lease, trouble: str, now: datetime) -> None:
+    if now - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
+        _stop(desk, lease, f"{trouble}: accepted, not committed", now)
+        return
+    work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), trouble)
+    LOG.warning("commitment later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
+
+
+def _stop(desk: Desk, lease: Lease, reason: str, now: datetime) -> None:
+    """Everything that waits is accepted, and not committed for `reason`."""
+    commitments.stop_asking(desk.ledger, lease, reason, now, after=0)
+    commitments.finish(desk.ledger, lease, reason, now)
+    LOG.error("not committed", task=lease.task_key, destination=lease.destination, reason=reason)
