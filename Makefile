@@ -1,6 +1,6 @@
 # Each target sets up what it needs first: minutes and gigabytes the first time, nothing after that.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup rooms constraints clean
+.PHONY: help demo test fuzz lint setup rooms constraints clean
 export PATH := $(PATH):/usr/sbin
 
 help:  ## what can be made
@@ -14,6 +14,11 @@ demo:  ## run the node on real radiographs and show what comes back, in demo-out
 test:  ## run every test (ARGS="-k spool" runs some)
 	@.ci/setup test
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: MINUTES ?= 10
+fuzz:  ## run each fuzzer for MINUTES=10, and print seeds, rounds and what was found (FUZZ_SEED=n repeats one)
+	@.ci/setup test
+	@OMP_NUM_THREADS=1 FUZZ_MINUTES=$(MINUTES) nice .venv/bin/python -m pytest --timeout 0 -s $(ARGS) tests/fuzz
 
 lint:  ## ruff, its formatter, and mypy
 	@.ci/setup lint

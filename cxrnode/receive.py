@@ -4,19 +4,15 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 """
 
 import hashlib
-import io
 import logging
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import pydicom
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.ae import ApplicationEntity
@@ -29,16 +25,19 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
 from cxrnode.correction import CORRECTABLE, differing, identification
+from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
+from cxrnode.opening import opened
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("receive")
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
-REJECTED_PERMANENT, BY_SERVICE_USER = 0x01, 0x01
-CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = 0x03, 0x07
+CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
+LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
+"""Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
 
 class StoreStatus(IntEnum):
@@ -77,6 +76,7 @@ class Receiver:
         self._spool = spool
         self._note = note
         self._reports = reports or Reports()
+        self._doorway = Doorway(settings)
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
@@ -86,9 +86,10 @@ class Receiver:
             (self._settings.host, self._settings.port),
             block=False,
             evt_handlers=[
-                (evt.EVT_CONN_OPEN, _send_small_packets_at_once),
+                (evt.EVT_CONN_OPEN, self._doorway.on_open),
+                (evt.EVT_FSM_TRANSITION, self._doorway.on_transition),
+                (evt.EVT_PDU_RECV, self._doorway.on_pdu),
                 (evt.EVT_REQUESTED, self._on_requested),
-                (evt.EVT_REJECTED, _on_rejected),
                 (evt.EVT_ABORTED, _on_aborted),
                 (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
                 (evt.EVT_C_STORE, self._on_c_store),
@@ -116,8 +117,10 @@ class Receiver:
                 "no entry of receiving.senders admits this AE title and address",
                 CALLING_AE_NOT_RECOGNISED,
             )
-        else:
+        elif not (fault := self._doorway.refusal(event.assoc, calling)):
             return
+        else:
+            diagnostic = LOCAL_LIMIT_EXCEEDED
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
         _reject(event.assoc, diagnostic)
 
@@ -150,7 +153,9 @@ class Receiver:
         return _answer(StoreStatus.SUCCESS)
 
     def _take(self, event: Event) -> Receipt:
-        bytes_as_sent = cast(io.BytesIO, cast(C_STORE, event.request).DataSet).getvalue()
+        bytes_as_sent = event.encoded_dataset(include_meta=False)
+        if not bytes_as_sent:
+            raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The request came without a data set")
         identity = _identity(event)
         try:
             key = self._spool.key_for(identity.SOPInstanceUID)
@@ -214,15 +219,15 @@ def _changed(first: Path, content: bytes) -> set[str]:
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
-    """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of any length.
+    """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of a length.
 
     Storage Commitment too: who reports should propose the role of SCP (PS3.4 J.3.3.1.3), but some forget it.
     """
     ae = AE(ae_title)
     ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-    ae.maximum_pdu_size = 0
-    ae.maximum_associations = settings.max_associations
-    ae.network_timeout = settings.network_timeout_s
+    ae.maximum_pdu_size = LARGEST_PDU
+    ae.maximum_associations = settings.max_associations + MOST_WAITING  # the doorway counts the seats
+    ae.acse_timeout = ae.network_timeout = settings.network_timeout_s
     ae.add_supported_context(Verification)
     ae.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
     for storage_class in storage_classes(settings):
@@ -247,8 +252,9 @@ def storage_classes(settings: Receiving) -> list[UID]:
 def _identity(event: Event) -> Dataset:
     """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
     try:
-        identity = pydicom.dcmread(io.BytesIO(event.encoded_dataset()), stop_before_pixels=True, specific_tags=IDENTITY)
-    except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, OSError, KeyError, TypeError):
+        identity = opened(event.encoded_dataset(), pixels=False, keywords=IDENTITY)
+    except Unreadable as error:
+        LOG.warning("data set not understood", reason=str(error))
         raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
     request = cast(C_STORE, event.request)
     for keyword in IDENTITY:
@@ -269,21 +275,11 @@ def _answer(status: StoreStatus, comment: str = "") -> Dataset:
     return answer
 
 
-def _reject(association: Association, diagnostic: int) -> None:
-    association.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, diagnostic)
+def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:
+    association.acse.send_reject(*diagnostic)
     association.is_rejected = True
     association.kill()
 
 
-def _on_rejected(event: Event) -> None:
-    LOG.warning("association refused", reason="too many associations", address=event.assoc.requestor.address)
-
-
 def _on_aborted(event: Event) -> None:
     LOG.warning("association aborted", address=event.assoc.requestor.address)
-
-
-def _send_small_packets_at_once(event: Event) -> None:
-    """TCP_NODELAY: without it small objects wait for delayed acknowledgements."""
-    connection: Any = event.assoc.dul.socket
-    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

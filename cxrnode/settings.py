@@ -70,6 +70,8 @@ class Receiving(Part):
     senders: tuple[Sender, ...] = ()
     storage_classes: Literal["all"] | tuple[str, ...] = "all"
     max_associations: int = Field(default=32, ge=1, le=1000)
+    max_associations_per_sender: int = Field(default=8, ge=1, le=1000)
+    largest_instance_mb: int = Field(default=1024, ge=1, le=1024)
     reserve_gb: float = Field(default=1.0, ge=0)
     network_timeout_s: Positive = 60.0
 

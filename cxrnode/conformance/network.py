@@ -97,7 +97,8 @@ def network(settings: Settings) -> Network:
         decodes=tuple(
             named(uid) for uid in dict.fromkeys(one for many, _ in accepted for one in many) if _decodes(uid)
         ),
-        acceptor={name: getattr(acceptor, name) for name in (*LIMITS, "maximum_associations")},
+        acceptor={name: getattr(acceptor, name) for name in LIMITS}
+        | {"maximum_associations": settings.receiving.max_associations},
         initiator={name: getattr(initiator, name) for name in (*LIMITS, "connection_timeout")},
         answers=_answers(STATUSES),
         judged=tuple(_judged()),

@@ -14,7 +14,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
     "tools": (
-        *("spool", "correction", "commitment", "ledger", "jobs", "broker"),
+        *("spool", "doorway", "correction", "commitment", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("opening", "orientation", "regions"),
         *("results", "render", "samples"),

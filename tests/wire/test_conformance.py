@@ -138,7 +138,7 @@ def test_of_a_context_s_syntaxes_the_statement_s_first_is_taken_and_nothing_else
     assert context.transfer_syntax == [next(one for one in order if one in proposed)] == [EXPLICIT]
     said, acceptor = network(settings), association.acceptor
     assert (acceptor.implementation_version_name, acceptor.implementation_class_uid) == said.implementation
-    assert acceptor.maximum_length == said.acceptor["maximum_pdu_size"] == 0
+    assert acceptor.maximum_length == said.acceptor["maximum_pdu_size"] == 2**20
     assert (acceptor.sop_class_extended, acceptor.role_selection, acceptor.asynchronous_operations) == ({}, {}, (1, 1))
 
 

@@ -1,0 +1,126 @@
+"""How long and how much a peer may hold of the receiver: a PDU, a message, a connection, a seat.
+
+pynetdicom waits for ever within a PDU, takes messages of any length, and counts connections that never asked for an
+association as associations. What it has no setting for is put right at the events it offers.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY, socket
+from time import monotonic
+from typing import Any, cast
+
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+
+from cxrnode.log import logger
+from cxrnode.settings import Receiving
+
+LOG = logger("doorway")
+LARGEST_PDU = 2**20
+"""Bytes, as announced (PS3.8 D.1); a PDU must be whole within `receiving.network_timeout_s`."""
+PIECE = 2**16
+MOST_WAITING = 64
+"""Connections that have not asked for an association yet; one more, and the oldest of them is closed."""
+MOST_UNANSWERED = 4
+"""Messages sent ahead of our answer: no asynchronous operations are negotiated, so an honest peer sends one."""
+MB = 2**20
+
+
+class Doorway:
+    """Who is in, who waits, and what becomes of one that overstays or overloads."""
+
+    def __init__(self, settings: Receiving) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._waiting: list[Association] = []
+        self._seated: dict[Association, tuple[str, str]] = {}
+
+    def on_open(self, event: Event) -> None:
+        """Give the connection its limits, and close the one that has waited longest when too many wait."""
+        connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
+        connection.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else small objects wait for delayed ones
+        connection.socket.settimeout(self._settings.network_timeout_s)
+        connection.recv = partial(received, connection.socket, patience_s=self._settings.network_timeout_s)
+        machine: Any = event.assoc.dul.state_machine
+        machine.do_action = partial(_act, event.assoc, machine.do_action)
+        with self._lock:
+            self._waiting = [one for one in self._waiting if one.is_alive() and one not in self._seated]
+            self._waiting.append(event.assoc)
+            oldest = self._waiting[0] if len(self._waiting) > MOST_WAITING else None
+        if oldest is not None:
+            LOG.warning("connection closed", reason="it asked for no association", address=oldest.requestor.address)
+            _close(oldest)
+
+    def on_transition(self, event: Event) -> None:
+        """Let an association end at once whose connection ended before it was asked for; it would wait out its time."""
+        if event.next_state == "Sta1":
+            _let_go(event.assoc)
+
+    def on_pdu(self, event: Event) -> None:
+        """Abort an association whose message grows past the limit, or that sends ahead of the answers."""
+        dimse = event.assoc.dimse
+        unanswered = dimse.msg_queue.qsize()
+        if unanswered > MOST_UNANSWERED:
+            self._abort(event.assoc, f"{unanswered} messages were sent ahead of their answers; wanted one")
+        elif dimse.message is not None and dimse.message.data_set is not None:
+            size = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell()
+            if size > self._settings.largest_instance_mb * MB:
+                wanted = f"wanted {self._settings.largest_instance_mb} MB at the most (receiving.largest_instance_mb)"
+                self._abort(event.assoc, f"a message of more than {size} bytes; {wanted}")
+
+    def refusal(self, association: Association, calling_ae: str) -> str:
+        """Why there is no seat for this association, empty when it has one now."""
+        sender = (calling_ae, association.requestor.address)
+        with self._lock:
+            self._seated = {one: by for one, by in self._seated.items() if one.is_alive()}
+            if len(self._seated) >= self._settings.max_associations:
+                return "too many associations"
+            if list(self._seated.values()).count(sender) >= self._settings.max_associations_per_sender:
+                return "too many associations of this AE title and address"
+            self._seated[association] = sender
+            return ""
+
+    def _abort(self, association: Association, reason: str) -> None:
+        LOG.warning("association aborted", reason=reason, address=association.requestor.address)
+        association.abort(block=False)
+
+
+def received(connection: socket, size: int, *, patience_s: float) -> bytearray:
+    """`size` bytes, fewer where the peer hangs up. Raises OSError past the limits of a PDU: pynetdicom then ends."""
+    if size > LARGEST_PDU:
+        raise OSError(f"a PDU of {size} bytes; wanted {LARGEST_PDU} at the most")
+    got = bytearray()
+    give_up = monotonic() + patience_s
+    while len(got) < size:
+        connection.settimeout(max(give_up - monotonic(), 0.001))
+        piece = connection.recv(min(size - len(got), PIECE))
+        if not piece:
+            break
+        got += piece
+    connection.settimeout(patience_s)
+    return got
+
+
+def _act(association: Association, act: Callable[[str], None], what: str) -> None:
+    """One step of the upper layer; what it cannot make sense of ends the association, not its thread with a trace."""
+    try:
+        act(what)
+    except Exception as error:  # noqa: BLE001  whatever a stranger's bytes make pynetdicom raise
+        LOG.warning("association ended", reason=type(error).__name__, address=association.requestor.address)
+        association.dul.kill_dul()
+        _let_go(association)
+
+
+def _let_go(association: Association) -> None:
+    """End the wait for an A-ASSOCIATE-RQ that will not come."""
+    if association.requestor.primitive is None:
+        association.dul.to_user_queue.put(cast(Any, None))
+
+
+def _close(association: Association) -> None:
+    connection: Any = association.dul.socket
+    with suppress(OSError, AttributeError):  # it has ended meanwhile
+        connection.socket.shutdown(SHUT_RDWR)

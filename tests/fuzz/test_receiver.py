@@ -1,0 +1,90 @@
+"""The receiver, a process of its own, before peers that send whatever chance says, at every level of the protocol.
+
+`make fuzz MINUTES=10` runs each level for that long. After every round a good sender is served; at the end the process
+has the threads and open files it began with, its memory has not grown, there is no file outside its spool, and nothing
+is on the disk or in the ledger that nobody was told of.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import pdus
+from tests.fuzz.campaign import Campaign, settled, tell
+from tests.fuzz.hostile import LEVELS
+from tests.fuzz.targets import Target, receiving
+
+WARM_UP = 50
+SILENCE_S = 0.5
+ENDS = (
+    (pdus.ABORT, "aborted"),
+    (pdus.DATA, "answered"),
+    (pdus.ASSOCIATE_RJ, "rejected"),
+    (pdus.ASSOCIATE_AC, "unanswered"),
+)
+GROWTH_MB = 150
+SPARE = 4
+"""Threads that come and go by themselves."""
+UNCOLLECTED = 40
+"""Open files: pynetdicom leaves closed sockets to the collector, which it calls every 59 connections."""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_good_sender_is_served_whatever_others_send(level: str, tmp_path: Path) -> None:
+    campaign = Campaign(level)
+    with receiving(tmp_path) as target:
+        assert target.serves()
+        threads, handles, warm = target.threads, target.handles, 0.0
+        told = unheard = 0
+        for number, chance in campaign.each():
+            script = LEVELS[level](chance)
+            hangs_up = chance.randrange(8) == 0
+            try:
+                if hangs_up:
+                    with pdus.Peer(target.port) as peer:
+                        peer.send(*script)
+                    unheard += 1
+                    campaign.ended("hung up")
+                else:
+                    how, successes = conversation(target, script)
+                    campaign.ended(how)
+                    told += successes
+                    unheard += how in ("aborted", "unanswered")
+                assert target.process.poll() is None, "the receiver has died"
+                assert target.serves(), "a good sender is not served"
+            except Exception as error:  # noqa: BLE001  that is what the fuzzer looks for
+                campaign.found(number, error)
+                assert target.process.poll() is None, f"{campaign}: the receiver has died"
+            if number == WARM_UP:
+                warm = target.memory_mb
+        check_end(target, campaign, threads, handles)
+        assert not warm or target.memory_mb - warm < GROWTH_MB
+        assert len(target.keys()) <= target.sent + told + unheard, "on the disk, and nobody was told"
+        memory = f"{target.memory_mb:.0f} MB, {target.memory_mb - warm:+.0f} since round {WARM_UP}" if warm else ""
+    tell(f"{campaign}; {memory}")
+    assert not campaign.findings
+
+
+def conversation(target: Target, script: list[bytes]) -> tuple[str, int]:
+    """Send, hear the other out, and end: how it ended, and how many stores were acknowledged."""
+    with pdus.Peer(target.port) as peer:
+        greeting = peer.ask(script[0], SILENCE_S)
+        answers = [greeting, *peer.send(*script[1:]).until_silent(SILENCE_S), *peer.finish().rest()]
+    kinds = {kind for kind, _ in answers}
+    how = next((name for kind, name in ENDS if kind in kinds), "closed")
+    return how, pdus.statuses(answers).count(0)
+
+
+def check_end(target: Target, campaign: Campaign, threads: int, handles: int) -> None:
+    """Everything as it was, once the receiver's patience with the last of them is over."""
+    patience_s = 4 * target.settings.receiving.network_timeout_s
+    assert settled(lambda: target.threads <= threads + SPARE, patience_s), (
+        f"{campaign}: {target.threads} threads, {threads} at first"
+    )
+    assert settled(lambda: target.handles <= handles + UNCOLLECTED, patience_s), (
+        f"{campaign}: {target.handles} open files, {handles} at first"
+    )
+    assert target.strays() == []
+    assert settled(lambda: target.counted() == len(target.keys()), patience_s), (
+        f"{target.counted()} counted of {len(target.keys())}"
+    )
