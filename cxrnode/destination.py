@@ -1,7 +1,7 @@
 """Destination: a PACS that results go to, and which families of them it is sent of an image of each outcome."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -17,6 +17,14 @@ class Send(Part):
     negative: tuple[Family, ...] = (Family.REPORT, Family.OVERLAY)
     refused: tuple[Family, ...] = (Family.REPORT,)
     failed: tuple[Family, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_table(cls, given: Any) -> Any:
+        if isinstance(given, list | tuple):
+            told = 'is a list; wanted a table of outcome and families, as { positive = ["report"] }'
+            raise ValueError(told)  # noqa: TRY004  pydantic names the setting for a ValueError alone
+        return given
 
     @model_validator(mode="after")
     def _makeable(self) -> "Send":
