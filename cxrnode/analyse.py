@@ -18,7 +18,7 @@ from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
 from cxrnode.header import text
-from cxrnode.opening import opened
+from cxrnode.opening import parsed
 from cxrnode.pixels import read_radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
@@ -149,7 +149,7 @@ def open_image(instance: Instance) -> Image:
     """The instance with its data set, or with the reading that says why it has none."""
     image = Image(instance)
     try:
-        image.dataset = opened(instance.path)
+        image.dataset = parsed(instance.path)
     except Unreadable as error:
         image.end(Outcome.FAILED, str(error))
     return image

@@ -7,7 +7,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.tag import BaseTag
 
 from cxrnode.header import ODD
-from cxrnode.opening import opened
+from cxrnode.opening import parsed
 from cxrnode.uids import digest_of
 
 CORRECTABLE = frozenset({
@@ -35,12 +35,12 @@ def differing(one: bytes, other: bytes) -> set[str]:
 
     Group lengths are not compared, nor private elements whose VR is known in one transfer syntax only.
     """
-    return set(_differing(opened(one), opened(other)))
+    return set(_differing(parsed(one), parsed(other)))
 
 
 def identification(content: bytes) -> str:
     """A digest (hex) of what CORRECTABLE says in a Part 10 file, whatever its VR encoding."""
-    dataset = opened(content, keywords=sorted(CORRECTABLE))
+    dataset = parsed(content, keywords=sorted(CORRECTABLE))
     return digest_of({keyword_for_tag(tag): str(_value(dataset, tag)) for tag in sorted(dataset.keys())})
 
 

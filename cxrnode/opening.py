@@ -26,8 +26,8 @@ Content = bytes | mmap.mmap
 MOST_BYTES = 2**30
 MOST_INFLATED = 2**28
 """Bytes: a detector of 10,001 x 10,001 pixels of 16 bits, and a header."""
-MOST_ELEMENTS = 2**16
-"""Elements and items together; a radiograph has some hundreds."""
+MOST_ELEMENTS = 2**18
+"""Elements and items together; a radiograph has some hundreds, a multi-frame CT or MR of two thousand slices 200,000."""
 DEEPEST = 32
 """Sequences within one another; the standard's own reach ten."""
 
@@ -39,7 +39,7 @@ LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"
 """VRs with a length of four bytes (PS3.5 7.1.2)."""
 
 
-def opened(source: Path | bytes, *, pixels: bool = True, keywords: Sequence[str] | None = None) -> FileDataset:
+def parsed(source: Path | bytes, *, pixels: bool = True, keywords: Sequence[str] | None = None) -> FileDataset:
     """The data set of a PS3.10 file, from its path or its bytes; without Pixel Data, or of some attributes alone.
 
     Raises Unreadable for what is larger, deeper or wider than the limits of this room, or is no DICOM.

@@ -28,7 +28,7 @@ from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
-from cxrnode.opening import opened
+from cxrnode.opening import parsed
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
@@ -252,7 +252,7 @@ def storage_classes(settings: Receiving) -> list[UID]:
 def _identity(event: Event) -> Dataset:
     """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
     try:
-        identity = opened(event.encoded_dataset(), pixels=False, keywords=IDENTITY)
+        identity = parsed(event.encoded_dataset(), pixels=False, keywords=IDENTITY)
     except Unreadable as error:
         LOG.warning("data set not understood", reason=str(error))
         raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None

@@ -11,7 +11,7 @@ from cxrnode.eligible import Verdict, choose
 from cxrnode.errors import Unreadable
 from cxrnode.finding import Outcome
 from cxrnode.header import text
-from cxrnode.opening import opened
+from cxrnode.opening import parsed
 from cxrnode.route import Route
 from cxrnode.settings import Rules, Settings
 from cxrnode.study import Instance, Study
@@ -106,7 +106,7 @@ def headers(study: Study) -> Iterator[tuple[Instance, Dataset]]:
     """The instances that can be parsed, without their pixels."""
     for instance in study.instances:
         try:
-            yield instance, opened(instance.path, pixels=False)
+            yield instance, parsed(instance.path, pixels=False)
         except Unreadable:
             continue
 

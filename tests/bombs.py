@@ -31,7 +31,7 @@ def wide(count: int) -> bytes:
 def many(count: int) -> bytes:
     """So many empty private elements, in order."""
     tags = (divmod(number, 2**15) for number in range(count))
-    return b"".join(struct.pack("<HH2sH", 0xFFF1 + 2 * group, 0x0100 + at, b"LO", 0) for group, at in tags)
+    return b"".join(struct.pack("<HH2sH", 0xFFD1 + 2 * group, 0x0100 + at, b"LO", 0) for group, at in tags)
 
 
 def deflated(content: bytes, megabytes: int) -> bytes:
