@@ -27,7 +27,7 @@ MOST_BYTES = 2**30
 MOST_INFLATED = 2**28
 """Bytes: a detector of 10,001 x 10,001 pixels of 16 bits, and a header."""
 MOST_ELEMENTS = 2**18
-"""Elements and items together; a radiograph has some hundreds, a multi-frame CT or MR of two thousand slices 200,000."""
+"""Elements and items together; a radiograph has some hundreds, a multi-frame MR of two thousand slices 200,000."""
 DEEPEST = 32
 """Sequences within one another; the standard's own reach ten."""
 
