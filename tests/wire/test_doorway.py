@@ -1,9 +1,10 @@
 """Peers that hold on to the receiver: each ends within the network timeout, and none takes a good sender's seat.
 
-Seen red: without `connection.recv` in `Doorway.on_open` the half PDU, without `on_transition` the hung-up connection,
-without `refusal` the seats, and without `on_pdu` the message without end and the messages sent ahead.
+Seen red: without `connection.recv` in `Doorway.on_open` the PDU that drips and the absurd one, without `on_transition`
+the hung-up connection, without `refusal` the seats, without `on_pdu` the instance past the limit and messages ahead.
 """
 
+import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -55,6 +56,15 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
+    made.receiver.start()
+    yield made
+    made.receiver.stop()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Bench]:
+    """A receiver that waits ten minutes for a byte: what it ends sooner, it ends for another reason."""
+    made = Bench(tmp_path, network_timeout_s=600)
     made.receiver.start()
     yield made
     made.receiver.stop()
@@ -135,47 +145,62 @@ def test_of_too_many_connections_without_an_association_the_oldest_is_closed(ben
         assert bench.serves()
 
 
-def test_a_hung_up_connection_keeps_no_thread_waiting(tmp_path: Path) -> None:
-    patient = Bench(tmp_path, network_timeout_s=600)
-    patient.receiver.start()
+def test_a_hung_up_connection_keeps_no_thread_waiting(patient: Bench) -> None:
     before = threading.active_count()
     for _ in range(20):
         with patient.peer() as peer:
             peer.send(b"GET / HTTP/1.1\r\n\r\n")
 
     assert settled(lambda: threading.active_count() <= before, 30)
-    patient.receiver.stop()
 
 
-def test_a_pdu_of_an_absurd_length_ends_the_connection_before_it_is_read(bench: Bench) -> None:
-    with bench.peer() as peer:
+def test_a_pdu_that_drips_is_whole_in_time_or_ends(bench: Bench) -> None:
+    with socket.create_connection(("127.0.0.1", bench.settings.port), timeout=TIMEOUT_S / 4) as peer:
+        assert any(hung_up(peer, byte) for byte in pdus.associate()[:40])
+
+    assert bench.serves()
+
+
+def hung_up(peer: socket.socket, byte: int) -> bool:
+    """Send one byte, and wait a quarter of the receiver's patience for the end of the connection."""
+    try:
+        peer.send(bytes([byte]))
+        return peer.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_a_pdu_of_an_absurd_length_ends_the_connection_before_it_is_read(patient: Bench) -> None:
+    with patient.peer() as peer:
         assert peer.ask(pdus.associate())[0] == pdus.ASSOCIATE_AC
         peer.send(struct.pack(">BxL", pdus.DATA, LARGEST_PDU + 1))
         assert [kind for kind, _ in peer.rest()] in ([], [pdus.ABORT])
 
-    assert bench.serves()
+    assert patient.serves()
 
 
-def test_an_instance_past_the_limit_is_aborted_and_not_kept(bench: Bench) -> None:
+def test_an_instance_past_the_limit_is_aborted_and_not_kept(patient: Bench) -> None:
     command = pdus.store_command(DX_PRESENTATION, FILM.SOPInstanceUID)
     piece = pdus.pdu(pdus.DATA, pdus.pdv(1, 0, bytes(2**19)))
-    with bench.peer() as peer:
+    with patient.peer() as peer:
         assert peer.ask(pdus.associate())[0] == pdus.ASSOCIATE_AC
         peer.send(pdus.message(command), piece, piece, piece, piece)
         assert [kind for kind, _ in peer.rest()] in ([], [pdus.ABORT])
 
-    assert bench.receipts == []
-    assert bench.serves()
+    assert patient.receipts == []
+    assert patient.serves()
 
 
-def test_messages_far_ahead_of_their_answers_are_aborted(bench: Bench) -> None:
-    with bench.peer() as peer:
+def test_messages_far_ahead_of_their_answers_are_aborted(patient: Bench) -> None:
+    with patient.peer() as peer:
         assert peer.ask(pdus.associate())[0] == pdus.ASSOCIATE_AC
         peer.send(pdus.store(FILM) * 200)
         answers = peer.rest()
 
     assert len(pdus.statuses(answers)) < 200
-    assert bench.serves()
+    assert patient.serves()
 
 
 @pytest.mark.parametrize(
