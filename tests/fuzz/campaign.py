@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
 
-SHORT_S = 20.0
+SHORT_S = 8.0
 """What each fuzzer has in `make test`."""
 
 
