@@ -16,6 +16,8 @@ from cxrnode.spool import Receipt, Spool
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
 QUIET_S = 20.0
 LEASE_S = 100.0
+NOTE = ObjectRow("2.25.77", "1.2.840.10008.5.1.4.1.1.88.59", "2.25.78", "rejection", "n", "0" * 64)
+"""A rejection note that nobody made"""
 
 
 class Bench:
@@ -52,6 +54,13 @@ class Bench:
     def lease(self, now: datetime, companions: int = 0) -> list[Lease]:
         due = work.due(self.ledger, now, {})
         return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions=companions) if due else []
+
+    def analysed(self, *sent_to: str) -> datetime:
+        """A round of one image with a report and an overlay, due at these destinations; when that was."""
+        now = self.ready("1.1")
+        (held,) = self.lease(now)
+        self.finish(held, now, objects=2, sent_to=sent_to)
+        return now
 
     def finish(self, held: Lease, now: datetime, *, objects: int = 1, sent_to: tuple[str, ...] = ("pacs",)) -> None:
         study = outcomes.study_of(self.ledger, self.spool, held.round_key)

@@ -1,8 +1,7 @@
 """Storage commitment in the ledger: what reports in any order make of a round's objects, under a lease that holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset
@@ -11,29 +10,18 @@ from cxrnode.commitment import Report, report_in
 from cxrnode.errors import StaleLease, Unreadable
 from cxrnode.ledger import commitments, parcels, rejections, work
 from cxrnode.ledger.account import round_lines
-from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
-from tests.ledgers import LEASE_S, Bench
+from tests.ledgers import LEASE_S, NOTE, Bench
 
 TIMEOUT_S = 60.0
 FAILED = 0x0112
-NOTE = ObjectRow("2.25.77", "1.2.840.10008.5.1.4.1.1.88.59", "2.25.78", "rejection", "n", "0" * 64)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def sent(bench: Bench, *sent_to: str) -> datetime:
     """A round of a report and an overlay that these destinations accepted and are to be asked about."""
-    now = bench.ready("1.1")
-    (held,) = bench.lease(now)
-    bench.finish(held, now, objects=2, sent_to=sent_to)
+    now = bench.analysed(*sent_to)
     for destination in sent_to:
         send(bench, now, destination)
     return now

@@ -1,6 +1,5 @@
 """Corrected patient and study attributes: before delivery the study is reported anew, after it the change is noted."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,13 +16,6 @@ from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
 ACCEPTED = Fate.ACCEPTED
 QUIET = timedelta(seconds=QUIET_S)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def analysis(bench: Bench, now: datetime) -> Lease:

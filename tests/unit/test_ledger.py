@@ -1,6 +1,5 @@
 """The ledger: rounds by quiet time, leases with a fence, deliveries by object, and an account that balances."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -14,13 +13,6 @@ from cxrnode.ledger.database import move
 from cxrnode.ledger.tables import MOVES, Fate, State, Work
 from cxrnode.spool import Receipt
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def test_a_study_is_ready_when_it_has_been_quiet_long_enough_and_not_before(bench: Bench) -> None:

@@ -1,7 +1,6 @@
 """Bytes go when their time is over and nothing is owed, never before; a crash loses nothing, and counts sum."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,13 +34,6 @@ from tests.unit.test_spool import RECEIPT
 DAYS = 30.0
 LATER = T0 + timedelta(days=DAYS + 1)
 ACCEPTED, REFUSED, GIVEN_UP, DUE = Fate.ACCEPTED, Fate.REFUSED, Fate.GIVEN_UP, Fate.DUE
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def leased(bench: Bench, study: str, kind: Work, at: datetime, destination: str = "") -> Lease:

@@ -1,7 +1,6 @@
 """What waits for a person is listed with its reason, and begun anew once; nothing that was accepted is sent again."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,24 +11,15 @@ from cxrnode.cli import app
 from cxrnode.errors import Unknown
 from cxrnode.ledger import arrivals, outcomes, parcels, work
 from cxrnode.ledger.account import round_lines
-from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.quarantine import Waiting, reopen, waiting
 from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
-from tests.ledgers import QUIET_S, Bench
+from tests.ledgers import NOTE, QUIET_S, Bench
 
 ACCEPTED, REFUSED, GIVEN_UP = Fate.ACCEPTED, Fate.REFUSED, Fate.GIVEN_UP
-NOTE = ObjectRow("2.25.77", "1.2.840.10008.5.1.4.1.1.88.59", "2.25.78", "rejection", "n", "0" * 64)
 POISON = "stopped its worker 3 times"
 LATER = timedelta(days=1)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def given_up(bench: Bench, *uids: str) -> datetime:
@@ -42,9 +32,7 @@ def given_up(bench: Bench, *uids: str) -> datetime:
 
 def sent(bench: Bench, **fates: tuple[Fate, Fate]) -> datetime:
     """A study whose report and overlay had these fates at these destinations; when that was."""
-    now = bench.ready("1.1")
-    (held,) = bench.lease(now)
-    bench.finish(held, now, objects=2, sent_to=tuple(fates))
+    now = bench.analysed(*fates)
     for destination, made in fates.items():
         bench.deliver(now, destination, *made)
     return now

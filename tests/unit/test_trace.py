@@ -1,7 +1,6 @@
 """One study's day as the ledger tells it: in order, with durations, without UIDs unless they are asked for."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,13 +13,6 @@ from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from tests.ledgers import QUIET_S, T0, Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
 
 
 def test_a_whole_day_is_told_in_order_with_what_each_took(bench: Bench) -> None:

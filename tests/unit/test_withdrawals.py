@@ -1,6 +1,5 @@
 """Withdrawn results: cancelled where they wait, rejected where they are, once; and the account still balances."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,31 +10,14 @@ from cxrnode.cli import app
 from cxrnode.errors import Unknown
 from cxrnode.ledger import outcomes, parcels, rejections, work
 from cxrnode.ledger.account import RoundLine, round_lines
-from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.tables import Fate, Work, withdrawals
 from cxrnode.ledger.withdrawals import Withdrawal, chosen, withdraw
 from cxrnode.ledger.work import Lease
 from cxrnode.withdraw import as_reason
-from tests.ledgers import LEASE_S, Bench
+from tests.ledgers import LEASE_S, NOTE, Bench
 
 ACCEPTED, REFUSED = Fate.ACCEPTED, Fate.REFUSED
 WHY = "the threshold was wrong"
-NOTE = ObjectRow("2.25.77", "1.2.840.10008.5.1.4.1.1.88.59", "2.25.78", "rejection", "n", "0" * 64)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
-
-
-def analysed(bench: Bench, *sent_to: str) -> datetime:
-    """A round of one image with a report and an overlay, due at these destinations."""
-    now = bench.ready("1.1")
-    (held,) = bench.lease(now)
-    bench.finish(held, now, objects=2, sent_to=sent_to)
-    return now
 
 
 def withdrawn(bench: Bench, now: datetime) -> list[Withdrawal]:
@@ -53,7 +35,7 @@ def owed(bench: Bench, held: Lease) -> rejections.Owed | None:
 
 
 def test_each_destination_is_owed_a_note_of_exactly_what_it_has(bench: Bench) -> None:
-    now = analysed(bench, "all", "half", "none")
+    now = bench.analysed("all", "half", "none")
     bench.deliver(now, "all", ACCEPTED, ACCEPTED)
     bench.deliver(now, "half", REFUSED, ACCEPTED)
     bench.deliver(now, "none", REFUSED, REFUSED)
@@ -68,7 +50,7 @@ def test_each_destination_is_owed_a_note_of_exactly_what_it_has(bench: Bench) ->
 
 
 def test_what_is_due_is_cancelled_and_never_sent(bench: Bench) -> None:
-    now = analysed(bench, "away")
+    now = bench.analysed("away")
 
     (told,) = withdrawn(bench, now)
 
@@ -79,7 +61,7 @@ def test_what_is_due_is_cancelled_and_never_sent(bench: Bench) -> None:
 
 
 def test_a_note_is_delivered_like_a_result_and_the_round_is_finished_again(bench: Bench) -> None:
-    now = analysed(bench, "pacs")
+    now = bench.analysed("pacs")
     bench.deliver(now, "pacs", ACCEPTED, ACCEPTED)
     later = now + timedelta(days=30)
 
@@ -100,7 +82,7 @@ def test_a_note_is_delivered_like_a_result_and_the_round_is_finished_again(bench
 
 
 def test_a_note_that_is_refused_is_told(bench: Bench) -> None:
-    now = analysed(bench, "pacs")
+    now = bench.analysed("pacs")
     bench.deliver(now, "pacs", ACCEPTED, ACCEPTED)
     withdrawn(bench, now)
     held = bench.delivery(now, "pacs")
@@ -112,7 +94,7 @@ def test_a_note_that_is_refused_is_told(bench: Bench) -> None:
 
 
 def test_what_a_worker_was_sending_at_that_moment_is_rejected_too(bench: Bench) -> None:
-    now = analysed(bench, "pacs")
+    now = bench.analysed("pacs")
     held = bench.delivery(now, "pacs")
     report, overlay = parcels.outstanding(bench.ledger, held)
 
@@ -129,7 +111,7 @@ def test_what_a_worker_was_sending_at_that_moment_is_rejected_too(bench: Bench) 
 
 @pytest.mark.parametrize("fate", [Fate.DUE, Fate.REFUSED, Fate.GIVEN_UP])
 def test_a_cancelled_object_is_not_brought_back_by_an_answer_to_the_last_try(bench: Bench, fate: Fate) -> None:
-    now = analysed(bench, "pacs")
+    now = bench.analysed("pacs")
     held = bench.delivery(now, "pacs")
     report, _overlay = parcels.outstanding(bench.ledger, held)
     withdrawn(bench, now)
@@ -141,7 +123,7 @@ def test_a_cancelled_object_is_not_brought_back_by_an_answer_to_the_last_try(ben
 
 
 def test_withdrawing_twice_changes_nothing_and_says_so(bench: Bench) -> None:
-    now = analysed(bench, "pacs", "away")
+    now = bench.analysed("pacs", "away")
     bench.deliver(now, "pacs", ACCEPTED, ACCEPTED)
     (first,) = withdrawn(bench, now)
     before = round_lines(bench.ledger)
@@ -155,7 +137,7 @@ def test_withdrawing_twice_changes_nothing_and_says_so(bench: Bench) -> None:
 
 
 def test_a_withdrawn_report_is_no_predecessor(bench: Bench) -> None:
-    now = analysed(bench, "pacs")
+    now = bench.analysed("pacs")
     bench.deliver(now, "pacs", ACCEPTED, ACCEPTED)
     withdrawn(bench, now)
 
@@ -168,13 +150,13 @@ def test_a_withdrawn_report_is_no_predecessor(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", ["m", "m 1"])
 def test_a_model_is_named_with_or_without_its_version(bench: Bench, name: str) -> None:
-    analysed(bench, "pacs")
+    bench.analysed("pacs")
 
     assert [one.model for one in chosen(bench.ledger, model=name).values()] == ["m 1"]
 
 
 def test_a_study_is_named_by_its_key_or_by_what_the_table_shows_of_it(bench: Bench) -> None:
-    analysed(bench, "pacs")
+    bench.analysed("pacs")
     key = line(bench).study
 
     assert chosen(bench.ledger, study=key) == chosen(bench.ledger, study=key[:8]) != {}
@@ -190,7 +172,7 @@ def test_a_study_is_named_by_its_key_or_by_what_the_table_shows_of_it(bench: Ben
     ],
 )
 def test_a_name_that_nothing_has_is_refused(bench: Bench, named: dict[str, str], told: str) -> None:
-    analysed(bench, "pacs")
+    bench.analysed("pacs")
 
     with pytest.raises(Unknown, match=told):
         chosen(bench.ledger, **named)
@@ -218,7 +200,7 @@ def test_a_reason_is_one_line_that_every_character_set_carries() -> None:
 
 def test_a_ledger_of_before_there_were_withdrawals_opens(tmp_path: Path) -> None:
     old = Bench(tmp_path)
-    now = analysed(old, "pacs")
+    now = old.analysed("pacs")
     with old.ledger.writing() as db:
         withdrawals.drop(db)
     old.ledger.close()
