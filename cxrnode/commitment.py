@@ -9,8 +9,10 @@ from typing import Any
 from pydicom import Dataset
 
 from cxrnode.destination import Destination
+from cxrnode.dimse import answer
 from cxrnode.errors import LedgerUnavailable, Unreadable
 from cxrnode.log import logger
+from cxrnode.results.evidence import reference_to
 
 LOG = logger("commitment")
 PUSH_MODEL, PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
@@ -54,7 +56,7 @@ class Request:
         """The Action Information (PS3.4 Table J.3-1)."""
         asked = Dataset()
         asked.TransactionUID = self.transaction_uid
-        asked.ReferencedSOPSequence = [_reference(*one) for one in self.objects]
+        asked.ReferencedSOPSequence = [reference_to(*one) for one in self.objects]
         return asked
 
 
@@ -100,13 +102,13 @@ def answer_report(event: Any, take: Callable[[Report], bool]) -> tuple[Dataset, 
     status, comment = _taken(event, take)
     if status is not ReportStatus.SUCCESS:
         LOG.warning("commitment report not taken", status=f"0x{status:04X}", reason=comment)
-    return _answer(status, comment), None
+    return answer(status, comment), None
 
 
 def decline_request() -> tuple[Dataset, None]:
     """The response to an N-ACTION: a failure, so that the asker knows that nothing is committed (PS3.4 J.3.2.1.3)."""
     LOG.warning("commitment request declined", status=f"0x{NO_SUCH_ACTION:04X}", reason=NO_ARCHIVE)
-    return _answer(NO_SUCH_ACTION, NO_ARCHIVE), None
+    return answer(NO_SUCH_ACTION, NO_ARCHIVE), None
 
 
 def _taken(event: Any, take: Callable[[Report], bool]) -> tuple[ReportStatus, str]:
@@ -131,17 +133,3 @@ def _addresses(destination: Destination) -> set[str]:
     except OSError:
         return set()
     return {str(address[0]) for *_, address in found}
-
-
-def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
-    return item
-
-
-def _answer(status: int, comment: str) -> Dataset:
-    answer = Dataset()
-    answer.Status = int(status)
-    if comment:
-        answer.ErrorComment = comment[:64]
-    return answer

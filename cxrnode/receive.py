@@ -25,6 +25,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
 from cxrnode.correction import CORRECTABLE, differing, identification
+from cxrnode.dimse import answer
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.log import logger
@@ -145,18 +146,19 @@ class Receiver:
             receipt = self._take(event)
         except NotStored as refusal:
             LOG.warning("instance not taken", status=f"0x{refusal.status:04X}", reason=refusal.comment)
-            return _answer(refusal.status, refusal.comment)
+            return answer(refusal.status, refusal.comment)
         except Exception as error:  # noqa: BLE001  a status must be answered whatever happens
             LOG.error("instance not taken", status="0xC000", reason=type(error).__name__)
-            return _answer(StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}")
+            return answer(StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}")
         self._note(receipt)
-        return _answer(StoreStatus.SUCCESS)
+        return answer(StoreStatus.SUCCESS)
 
     def _take(self, event: Event) -> Receipt:
         bytes_as_sent = event.encoded_dataset(include_meta=False)
         if not bytes_as_sent:
             raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The request came without a data set")
-        identity = _identity(event)
+        content = event.encoded_dataset()
+        identity = _identity(content, cast(C_STORE, event.request))
         try:
             key = self._spool.key_for(identity.SOPInstanceUID)
         except Unreadable:
@@ -176,7 +178,7 @@ class Receiver:
             received_at=datetime.now(UTC).isoformat(),
         )
         try:
-            return keep(self._spool, event.encoded_dataset(), receipt)
+            return keep(self._spool, content, receipt)
         except SpoolFull:
             raise NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later") from None
         except OSError as error:
@@ -249,14 +251,13 @@ def storage_classes(settings: Receiving) -> list[UID]:
     return [UID(uid) for uid in settings.storage_classes]
 
 
-def _identity(event: Event) -> Dataset:
+def _identity(content: bytes, request: C_STORE) -> Dataset:
     """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
     try:
-        identity = parsed(event.encoded_dataset(), pixels=False, keywords=IDENTITY)
+        identity = parsed(content, pixels=False, keywords=IDENTITY)
     except Unreadable as error:
         LOG.warning("data set not understood", reason=str(error))
         raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
-    request = cast(C_STORE, event.request)
     for keyword in IDENTITY:
         if not identity.get(keyword):
             raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, f"{keyword} is absent; wanted a UID")
@@ -265,14 +266,6 @@ def _identity(event: Event) -> Dataset:
     if identity.SOPInstanceUID != request.AffectedSOPInstanceUID:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
     return identity
-
-
-def _answer(status: StoreStatus, comment: str = "") -> Dataset:
-    answer = Dataset()
-    answer.Status = int(status)
-    if comment:
-        answer.ErrorComment = comment[:64]
-    return answer
 
 
 def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:

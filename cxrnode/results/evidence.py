@@ -27,17 +27,19 @@ def evidence(sources: Sequence[Dataset]) -> Dataset:
 
 def predecessor_documents(predecessor: Predecessor) -> list[Dataset]:
     """The items of Predecessor Documents Sequence: the report that is superseded."""
-    item = Dataset()
-    item.ReferencedSOPClassUID = predecessor.sop_class_uid
-    item.ReferencedSOPInstanceUID = predecessor.sop_instance_uid
+    item = reference_to(predecessor.sop_class_uid, predecessor.sop_instance_uid)
     return [_study(predecessor.study_instance_uid, {predecessor.series_instance_uid: [item]})]
 
 
 def reference(source: Dataset) -> Dataset:
-    """An item that refers to the instance (PS3.3 Table 10-11)."""
+    """An item that refers to the instance."""
+    return reference_to(str(source.SOPClassUID), str(source.SOPInstanceUID))
+
+
+def reference_to(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """An item that refers to an instance by its UIDs (PS3.3 Table 10-11)."""
     item = Dataset()
-    item.ReferencedSOPClassUID = str(source.SOPClassUID)
-    item.ReferencedSOPInstanceUID = str(source.SOPInstanceUID)
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
     return item
 
 
