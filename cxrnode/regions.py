@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from pydicom import Dataset
 
 from cxrnode.finding import Heatmap, Region, Side
@@ -26,6 +25,7 @@ BEYOND = 1e-6
 """how far outside the map's edge it has fallen to nothing, in its own pixels"""
 
 Points = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def regions(heatmap: Heatmap, rows: int, columns: int, source: Dataset) -> tuple[Region, ...]:
@@ -37,13 +37,27 @@ def regions(heatmap: Heatmap, rows: int, columns: int, source: Dataset) -> tuple
     at_the_edges = sides(source)
     height, width = heatmap.values.shape
     for outline in _outlines(heatmap):
-        inside = _mask(outline, (height, width))
+        inside = rasterised(outline, height, width)
         placed = _in_the_image(_thinned(outline), heatmap, rows, columns)
         if _area(placed) < SMALLEST_SHARE * rows * columns:
             continue
         strongest = float(heatmap.values[inside].max(initial=HALF))
         found.append(Region(placed, heatmap.peak * strongest, _side(placed, columns, at_the_edges)))
     return tuple(sorted(found, key=lambda region: (-region.peak, *region.outline[0])))
+
+
+def rasterised(outline: Points, rows: int, columns: int) -> Mask:
+    """The pixels whose middle lies inside the outline, (rows, columns), by counting its crossings to their left."""
+    x, y = outline.T - 0.5
+    first, last = (np.ceil(np.sort([y[:-1], y[1:]], axis=0)).astype(int)).clip(0, rows)
+    edges = np.repeat(np.arange(len(first)), last - first)
+    row = np.arange(len(edges)) - np.repeat(np.cumsum(last - first) - last, last - first)
+    slope = (x[1:] - x[:-1])[edges] / (y[1:] - y[:-1])[edges]
+    crossing = np.ceil(x[edges] + (row - y[edges]) * slope).astype(int).clip(0, columns)
+    crossings = np.zeros((rows, columns + 1), dtype=np.uint8)
+    np.add.at(crossings, (row, crossing), 1)
+    inside: Mask = (np.add.accumulate(crossings, axis=1)[:, :columns] & 1).astype(np.bool_)
+    return inside
 
 
 def _outlines(heatmap: Heatmap) -> Iterator[Points]:
@@ -69,13 +83,6 @@ def _in_the_image(outline: Points, heatmap: Heatmap, rows: int, columns: int) ->
     across = span.left + outline[:, 0] / width * (span.right - span.left)
     down = span.top + outline[:, 1] / height * (span.bottom - span.top)
     return np.stack([across * columns, down * rows], axis=1)
-
-
-def _mask(outline: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The map's pixels that the outline takes in."""
-    canvas = Image.new("1", (shape[1], shape[0]))
-    ImageDraw.Draw(canvas).polygon([(x - 0.5, y - 0.5) for x, y in outline], fill=1)
-    return np.asarray(canvas)
 
 
 def _area(outline: Points) -> float:

@@ -10,13 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    GrayscaleSoftcopyPresentationStateStorage,
-    KeyObjectSelectionDocumentStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
@@ -29,6 +23,7 @@ from cxrnode.results.banner import BLACK, INK, MARGIN, NOTICE_LINE
 from cxrnode.results.outline import trace
 from cxrnode.results.pen import NOMINAL, Pen
 from cxrnode.results.readback import Item, content_item, image_results, named
+from cxrnode.results.series import SERIES
 from cxrnode.results.stamp import MANUFACTURER
 from cxrnode.results.tracking import COLOUR
 from cxrnode.results.words import NOTICE
@@ -36,13 +31,8 @@ from cxrnode.results.words import NOTICE
 PREVIEW_SIDE = 1000
 UNKNOWN_GREY, TINT = 0.5, 0.45
 """What stands for a film that is not at hand, and how much of a segment's colour covers the film."""
-CLASSES = {
-    Comprehensive3DSRStorage: Family.REPORT,
-    GrayscaleSoftcopyPresentationStateStorage: Family.PRESENTATION,
-    SegmentationStorage: Family.SEGMENTATION,
-    KeyObjectSelectionDocumentStorage: Family.KEY_OBJECTS,
-}
-
+CLASSES = {series.sop_class_uid: family for family, series in SERIES.items()}
+"""Overlay and map share theirs."""
 CAPTIONS = {
     Family.REPORT: "Report (Comprehensive 3D SR)",
     Family.OVERLAY: "Overlay (Secondary Capture)",

@@ -9,8 +9,8 @@ from pydicom.sr.coding import Code
 
 from cxrnode.conformance.specimens import Specimen
 from cxrnode.header import items, text
+from cxrnode.results.codes import code_of
 
-CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 CONCEPT, MEASUREMENT = "concept name", "measurement"
 
 CONTEXT_GROUPS = {
@@ -115,11 +115,6 @@ def in_group(code: Code, group: int) -> bool:
     """Whether the context group has the code, as far as pydicom's copy of PS3.16 knows."""
     members = getattr(standard, f"cid{group}")
     return any(code == getattr(members, name) for name in members.dir())
-
-
-def code_of(item: Dataset) -> Code:
-    """The code that an item of a code sequence holds."""
-    return Code(*(text(item, keyword) for keyword in CODE))
 
 
 def shown(code: Code) -> str:

@@ -8,8 +8,9 @@ from pydicom.datadict import dictionary_description, keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
-from cxrnode.conformance.content import CODE, code_of, shown
+from cxrnode.conformance.content import shown
 from cxrnode.conformance.specimens import Specimen
+from cxrnode.results.codes import CODE, code_of
 from cxrnode.results.iod import Keywords, Module, modules
 
 TREE = "ContentSequence"

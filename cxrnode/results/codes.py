@@ -4,6 +4,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from cxrnode.finding import MapMethod, Outcome, Side
+from cxrnode.header import text
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 LUNG = Code("39607008", "SCT", "Lung")
@@ -60,8 +61,17 @@ SIDES = {Side.LEFT: Code("7771000", "SCT", "Left"), Side.RIGHT: Code("24028007",
 """Which lung (CID 244)."""
 
 
+CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+"""The attributes of an item of a code sequence (PS3.3 Table 8.8-1a)."""
+
+
 def coded(code: Code) -> Dataset:
-    """A code as an item of a code sequence (PS3.3 Table 8.8-1a)."""
+    """A code as an item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
     return item
+
+
+def code_of(item: Dataset) -> Code:
+    """The code that such an item holds."""
+    return Code(*(text(item, keyword) for keyword in CODE))

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrnode.regions import HALF
+
 RAMP = np.array(
     [
         (13, 8, 135), (76, 2, 161), (126, 3, 168), (170, 35, 149), (204, 71, 120),
@@ -18,8 +20,6 @@ With five stops it does not: to an eye without red cones the straight piece from
 """
 FLOOR = 0.2
 """Below this part of the map's maximum nothing is drawn."""
-HALF = 0.5
-"""At this part of it and above, heat has its full opacity."""
 FAINTEST, STRONGEST = 0.15, 0.42
 """Opacity at the operating point and at probability 1: the greys always show through."""
 
@@ -42,8 +42,8 @@ def colours(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 def paint(greys: NDArray[np.uint8], values: NDArray[np.float32], strength: float) -> NDArray[np.uint8]:
     """Lay a map, (rows, columns) in [0, 1], over greys of the same shape; (rows, columns, 3) uint8.
 
-    `strength` is an opacity; at 0 the picture is the greys alone. Where the map lies below FLOOR every pixel keeps its
-    grey exactly.
+    `strength` is the opacity where the map is at least HALF, which is in its regions; at 0 the picture is the greys
+    alone. Where the map lies below FLOOR every pixel keeps its grey exactly.
     """
     picture = np.repeat(greys[..., None], 3, axis=-1)
     alpha = strength * np.clip((values - FLOOR) / (HALF - FLOOR), 0.0, 1.0)

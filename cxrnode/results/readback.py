@@ -104,8 +104,7 @@ def _meaning(item: Dataset, keyword: str) -> str:
 
 
 def _code(item: Dataset, keyword: str) -> Code:
-    found = next(iter(items(item, keyword)), Dataset())
-    return Code(*(text(found, part) for part in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
+    return codes.code_of(next(iter(items(item, keyword)), Dataset()))
 
 
 def _groups(item: Dataset) -> Iterator[Dataset]:

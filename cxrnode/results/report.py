@@ -14,7 +14,7 @@ from pydicom import Dataset
 
 from cxrnode.family import Family
 from cxrnode.finding import Reading
-from cxrnode.header import items, text
+from cxrnode.header import items
 from cxrnode.results import codes
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import evidence, predecessor_documents
@@ -23,8 +23,6 @@ from cxrnode.results.inherit import is_code
 from cxrnode.results.observer import observer
 from cxrnode.results.stamp import new_result
 from cxrnode.results.words import INTENDED_USE, NOTICE, population_sentence, prevalence_sentence, study_sentence
-
-CODE_KEYWORDS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
 
 def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], context: ResultContext) -> Dataset:
@@ -82,5 +80,5 @@ def _tree(source: Dataset, readings: Sequence[Reading], groups: Sequence[Group],
 def _procedures_reported(source: Dataset) -> list[CodedConcept]:
     """The imaging procedure as the source codes it, else just that it was one (CID 100)."""
     found = [item for item in items(source, "ProcedureCodeSequence") if is_code(item)]
-    concepts = [CodedConcept(*(text(item, keyword) for keyword in CODE_KEYWORDS)) for item in found]
-    return concepts or [CodedConcept.from_code(codes.IMAGING_PROCEDURE)]
+    reported = [codes.code_of(item) for item in found] or [codes.IMAGING_PROCEDURE]
+    return [CodedConcept.from_code(code) for code in reported]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
 from cxrnode.family import Family
 from cxrnode.finding import Reading, Region
+from cxrnode.regions import Mask, rasterised
 from cxrnode.results import codes
 from cxrnode.results.codes import coded
 from cxrnode.results.context import ResultContext
@@ -17,8 +17,6 @@ from cxrnode.results.evidence import reference
 from cxrnode.results.tracking import LAB, region_name, region_uid
 from cxrnode.results.words import plain
 from cxrnode.uids import uid_from
-
-Mask = NDArray[np.bool_]
 
 
 def build_segmentation(source: Dataset, reading: Reading, context: ResultContext) -> Dataset:
@@ -43,22 +41,8 @@ def build_segmentation(source: Dataset, reading: Reading, context: ResultContext
     ]
     _describe_frames(segmentation, source, len(reading.regions))
     rows, columns = int(source.Rows), int(source.Columns)
-    _put_masks(segmentation, [rasterised(region, rows, columns) for region in reading.regions])
+    _put_masks(segmentation, [rasterised(region.outline, rows, columns) for region in reading.regions])
     return segmentation
-
-
-def rasterised(region: Region, rows: int, columns: int) -> Mask:
-    """The pixels whose middle lies inside the outline, (rows, columns), by counting its crossings to their left."""
-    x, y = region.outline.T - 0.5
-    first, last = (np.ceil(np.sort([y[:-1], y[1:]], axis=0)).astype(int)).clip(0, rows)
-    edges = np.repeat(np.arange(len(first)), last - first)
-    row = np.arange(len(edges)) - np.repeat(np.cumsum(last - first) - last, last - first)
-    slope = (x[1:] - x[:-1])[edges] / (y[1:] - y[:-1])[edges]
-    crossing = np.ceil(x[edges] + (row - y[edges]) * slope).astype(int).clip(0, columns)
-    crossings = np.zeros((rows, columns + 1), dtype=np.uint8)
-    np.add.at(crossings, (row, crossing), 1)
-    inside: Mask = (np.add.accumulate(crossings, axis=1)[:, :columns] & 1).astype(np.bool_)
-    return inside
 
 
 def _segment(number: int, region: Region, reading: Reading, context: ResultContext) -> Dataset:

@@ -11,8 +11,9 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
 from cxrnode.finding import Outcome, Reading, Region, Side
+from cxrnode.regions import rasterised
 from cxrnode.results.encode import encode
-from cxrnode.results.segmentation import build_segmentation, rasterised
+from cxrnode.results.segmentation import build_segmentation
 from cxrnode.uids import Role
 from tests.builders import make_cxr
 from tests.readings import analysed, context_for, with_regions, written
@@ -56,7 +57,7 @@ def middles_inside(one: Region, rows: int, columns: int) -> NDArray[np.bool_]:
 )
 def test_a_pixel_belongs_to_a_region_when_its_middle_does(box: tuple[float, ...], expected: tuple[int, ...]) -> None:
     left, top, right, bottom = box
-    mask = rasterised(region((left, top), (right, top), (right, bottom), (left, bottom)), 80, 60)
+    mask = rasterised(region((left, top), (right, top), (right, bottom), (left, bottom)).outline, 80, 60)
 
     wanted = np.zeros((80, 60), dtype=np.bool_)
     wanted[expected[1] : expected[3], expected[0] : expected[2]] = True
@@ -69,7 +70,7 @@ def test_a_jagged_region_is_the_pixels_that_another_finds(seed: int, *, backward
     one = star(97, 61, seed)
     turned = Region(one.outline[::-1].copy(), 1.0) if backwards else one
 
-    assert np.array_equal(rasterised(turned, 97, 61), middles_inside(one, 97, 61))
+    assert np.array_equal(rasterised(turned.outline, 97, 61), middles_inside(one, 97, 61))
 
 
 def test_another_library_reads_each_region_on_the_source_s_grid(tmp_path: Path) -> None:
