@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 from typing import Protocol
@@ -199,9 +199,7 @@ def make_objects(
         for image in images
         if image.dataset is not None and image.reading is not None
     ]
-    if all(one.reading.outcome is Outcome.NOT_APPLICABLE for one in told):
-        return ()
-    context = replace(result_context(study, algorithm, settings, now), bearer=bearer(images))
+    context = result_context(study, algorithm, settings, now, bearer(images))
     return tuple(_object(made) for made in make(told, families_wanted(settings.destinations), context))
 
 
@@ -215,7 +213,9 @@ def bearer(images: Sequence[Image]) -> Dataset | None:
     return next(reversed(corrected or applicable), None)
 
 
-def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: datetime) -> ResultContext:
+def result_context(
+    study: Study, algorithm: Algorithm, settings: Settings, now: datetime, patient: Dataset | None
+) -> ResultContext:
     """What the results of one study need besides the readings; the identity holds all that decides their content."""
     identity = RoundIdentity(
         node=settings.node.name,
@@ -237,6 +237,7 @@ def result_context(study: Study, algorithm: Algorithm, settings: Settings, now: 
         draw_not_localised=settings.results.not_localised == "draw",
         language=settings.results.language,
         predecessor=study.predecessor,
+        bearer=patient,
     )
 
 

@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from cxrnode.anatomy import not_of_chest, view_of
 from cxrnode.errors import Unreadable
-from cxrnode.header import ODD, UNPARSABLE, fault, text, unwarned
+from cxrnode.header import UNPARSABLE, fault, text, unwarned
 from cxrnode.pixels import read_radiograph
 from cxrnode.settings import Rules
 
@@ -46,7 +46,7 @@ class DicomFiles:
         with unwarned():
             try:
                 return text(pydicom.dcmread(path, stop_before_pixels=True), "SOPInstanceUID")
-            except (*UNPARSABLE, *ODD):
+            except UNPARSABLE:
                 return ""
 
     def open(self, path: Path) -> DicomFilm:
@@ -58,7 +58,7 @@ class DicomFiles:
         with unwarned():
             try:
                 dataset = pydicom.dcmread(BytesIO(content))
-            except (*UNPARSABLE, *ODD) as error:
+            except UNPARSABLE as error:
                 raise Unreadable(f"cannot be parsed as DICOM ({type(error).__name__}); wanted a PS3.10 file") from error
         return DicomFilm(
             dataset,

@@ -14,9 +14,9 @@ from rich.progress import track
 from rich.table import Table
 
 from cxrnode.analyse import Analysis, Model, analyse, leave_unread
-from cxrnode.errors import SettingsError
+from cxrnode.errors import SettingsError, Unreadable
 from cxrnode.finding import Outcome
-from cxrnode.header import UNPARSABLE
+from cxrnode.opening import parsed
 from cxrnode.render import rendered
 from cxrnode.routing import decide
 from cxrnode.settings import Settings
@@ -152,8 +152,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _header(file: Path) -> Dataset:
     try:
-        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
-    except UNPARSABLE:
+        return parsed(file, pixels=False, keywords=["StudyInstanceUID", "SOPInstanceUID"])
+    except Unreadable:
         return Dataset()
 
 

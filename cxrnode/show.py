@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pydicom
 from pydicom import Dataset
 
 from cxrnode.errors import Unknown, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import study_outcome
-from cxrnode.header import UNPARSABLE, text, unwarned
+from cxrnode.header import text
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import RoundLine
 from cxrnode.ledger.holdings import held
+from cxrnode.opening import parsed
 from cxrnode.render import Exhibit, Shown, Sources, as_png, family_of, gallery_html, rendered
 from cxrnode.results.readback import image_results
 from cxrnode.settings import Settings
@@ -122,12 +122,11 @@ def _held(name: str, settings: Settings) -> list[Path]:
 
 def _parsed(path: Path) -> Opened | None:
     """A file with its family; None when it is not DICOM."""
-    with unwarned():
-        try:
-            dataset = pydicom.dcmread(path)
-        except UNPARSABLE:
-            return None
-        return Opened(path, dataset, family_of(dataset))
+    try:
+        dataset = parsed(path)
+    except Unreadable:
+        return None
+    return Opened(path, dataset, family_of(dataset))
 
 
 def _require_results(opened: Iterable[Opened], wanted: Sequence[str]) -> None:

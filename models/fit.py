@@ -48,9 +48,8 @@ class Fit:
         values = heatmap.values[laid.top : laid.bottom, laid.left : laid.right]
         highest = float(values.max())
         span = Span(seen.top / rows, seen.left / columns, seen.bottom / rows, seen.right / columns)
-        if highest in (0.0, 1.0):
-            return replace(heatmap, values=values, span=span, peak=heatmap.peak * highest)
-        return replace(heatmap, values=(values / highest).clip(0, 1), span=span, peak=heatmap.peak * highest)
+        relative = values if highest == 0.0 else (values / highest).clip(0, 1)
+        return replace(heatmap, values=relative, span=span, peak=heatmap.peak * highest)
 
 
 def fit_of(shape: tuple[int, int], wanted: Input) -> Fit:

@@ -21,8 +21,6 @@ def fitted(radiograph: NDArray[np.float32], wanted: Input) -> Tensor:
     Bilinear, low-pass filtered where it shrinks; an image of the wanted size passes unchanged. Beside a letterboxed
     image lies air: 0.
     """
-    if wanted.resize == "squash":
-        return squashed(radiograph, wanted.rows, wanted.columns)
     fit = fit_of(_checked(radiograph), wanted)
     part = radiograph[fit.seen.top : fit.seen.bottom, fit.seen.left : fit.seen.right]
     canvas = torch.zeros((1, wanted.rows, wanted.columns))

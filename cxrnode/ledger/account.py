@@ -118,10 +118,10 @@ def account(ledger: Ledger, spool: Spool) -> Account:
                 sent = fates.get((covering.key, covering.key in withdrawn), Counter())
                 if covering.state == State.ANALYSED and covering.key in committing:
                     place = "waiting for commitment"
+                elif covering.key in withdrawn:
+                    place = _place_withdrawn(covering, sent)
                 else:
-                    place = (
-                        _place_withdrawn(covering, sent) if covering.key in withdrawn else _place(covering, held, sent)
-                    )
+                    place = _place(covering, held, sent)
                 places[place, outcome] += 1
     if waiting := len(on_disk - entered):
         places["on the disk, not yet in the ledger", ""] = waiting

@@ -131,11 +131,6 @@ def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> Non
     db.execute(update(tasks).where(*waiting).values(state=TaskState.DONE, last_error=""))
 
 
-def deliver_again(db: Connection, round_key: str, destination: str, now: datetime) -> None:
-    """Make a round's delivery to one destination due anew, as if it had never been tried; one under lease goes on."""
-    again(db, Work.DELIVER, round_key, destination, now)
-
-
 def finish_if_done(db: Connection, round_key: str, now: datetime) -> None:
     """Move a round on when none of its tasks is open."""
     open_tasks = (tasks.c.round_key == round_key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))

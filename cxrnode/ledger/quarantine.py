@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_
 from cxrnode.ledger.arrivals import read_again
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.parcels import deliver_again
 from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks, withdrawals
+from cxrnode.ledger.work import again
 from cxrnode.uids import Role
 
 
@@ -109,9 +109,9 @@ def _send_again(db: Connection, latest: Row[tuple[object, ...]], one: Waiting, n
     uids = [row.sop_instance_uid for row in db.execute(not_taken().where(*here))]
     if task == TaskState.LEASED or not uids:
         return False
-    again = (deliveries.c.sop_instance_uid.in_(uids), deliveries.c.destination == one.destination)
-    db.execute(update(deliveries).where(*again).values(fate=Fate.DUE))
-    deliver_again(db, latest.key, one.destination, now)
+    theirs = (deliveries.c.sop_instance_uid.in_(uids), deliveries.c.destination == one.destination)
+    db.execute(update(deliveries).where(*theirs).values(fate=Fate.DUE))
+    again(db, Work.DELIVER, latest.key, one.destination, now)
     if latest.state == State.FINISHED:
         move(db, latest.key, State.ANALYSED)
     return True

@@ -8,9 +8,10 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, select
 from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.parcels import ORDER, cancel_due, deliver_again, finish_if_done
+from cxrnode.ledger.parcels import ORDER, cancel_due, finish_if_done
 from cxrnode.ledger.purges import purged_rounds
-from cxrnode.ledger.tables import TAKEN, Fate, State, deliveries, objects, rounds, withdrawals
+from cxrnode.ledger.tables import TAKEN, Fate, State, Work, deliveries, objects, rounds, withdrawals
+from cxrnode.ledger.work import again
 from cxrnode.uids import Role
 
 
@@ -55,7 +56,7 @@ def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> With
         db.execute(insert(withdrawals).values(round_key=round_key, reason=reason, at=now))
         cancel_due(db, round_key, Fate.WITHDRAWN, now)
         for destination in found.taken:
-            deliver_again(db, round_key, destination, now)
+            again(db, Work.DELIVER, round_key, destination, now)
         if row.state == State.ANALYSED:
             finish_if_done(db, round_key, now)
         elif found.taken:
