@@ -16,6 +16,7 @@ from cxrnode.destination import families_wanted
 from cxrnode.eligible import choose
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
+from cxrnode.faultpoints import Point, reached
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
 from cxrnode.header import text
 from cxrnode.opening import parsed
@@ -92,6 +93,7 @@ def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: dat
             prepared.append(prepare(study, model.algorithm, settings))
 
     read_images(prepared, model, clocks, draw_astray=settings.results.not_localised == "draw")
+    reached(Point.MID_ANALYSIS)
 
     analyses = []
     for study, images, clock in zip(studies, prepared, clocks, strict=True):

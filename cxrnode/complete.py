@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from cxrnode.errors import BrokerUnavailable
+from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, outcomes, work
 from cxrnode.ledger.tables import Work
@@ -47,7 +48,9 @@ def submit_due(ledger: Ledger, jobs: Jobs, resubmit_s: float, now: datetime) -> 
         }
         due = work.due(ledger, now, patience)
         for task in due:
+            reached(Point.BEFORE_SUBMIT)
             jobs.submit(task)
+            reached(Point.AFTER_SUBMIT)
             work.submitted(ledger, [task.task_key], now)
     except BrokerUnavailable as error:
         LOG.warning("queue away", reason=str(error))

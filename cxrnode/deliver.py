@@ -15,11 +15,13 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
 from cxrnode.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST, Report, Request, answer_report
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused, PeerUnavailable
+from cxrnode.faultpoints import FAULTS, Point, reached
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -70,7 +72,8 @@ def send(
     there is no association, or when it breaks; what was told before holds.
     """
     headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-    association = associate(destination, calling_ae, contexts_for(headers))
+    watched = [(evt.EVT_PDU_SENT, _mid_store)] if FAULTS else []
+    association = associate(destination, calling_ae, contexts_for(headers), watched)
     try:
         for index, (file, header) in enumerate(zip(files, headers, strict=True)):
             if not wanted(index):
@@ -121,7 +124,8 @@ def request_commitment(
     While it is open, `take` has what is reported on it; `meanwhile` is called when the request was taken, and may wait.
     Raises PeerUnavailable, and PeerRefused with the status: one of NOT_OFFERED where there is no storage commitment.
     """
-    association = associate(destination, calling_ae, COMMITMENT_CONTEXTS, lambda event: answer_report(event, take))
+    reports = (evt.EVT_N_EVENT_REPORT, lambda event: answer_report(event, take))
+    association = associate(destination, calling_ae, COMMITMENT_CONTEXTS, [reports])
     try:
         if not _offers_commitment(association):
             told = f"{destination.name} offers no storage commitment"
@@ -152,7 +156,7 @@ def associate(
     destination: Destination,
     calling_ae: str,
     contexts: set[tuple[str, str]],
-    on_report: Callable[[evt.Event], object] | None = None,
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Association:
     """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
@@ -163,7 +167,7 @@ def associate(
         *address,
         ae_title=destination.ae_title,
         max_pdu=ae.maximum_pdu_size,
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)] if on_report else [],
+        evt_handlers=list(handlers),
     )
     if association.is_established:
         return association
@@ -191,6 +195,11 @@ def contexts_for(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
     pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
     both = {(sop_class, syntax) for sop_class, used in pairs if used in UNCOMPRESSED for syntax in UNCOMPRESSED}
     return pairs | both
+
+
+def _mid_store(event: evt.Event) -> None:
+    if isinstance(event.pdu, P_DATA_TF):
+        reached(Point.MID_STORE)
 
 
 def _offers_commitment(association: Association) -> bool:

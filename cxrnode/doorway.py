@@ -15,6 +15,7 @@ from typing import Any, cast
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
 from cxrnode.settings import Receiving
 
@@ -66,6 +67,7 @@ class Doorway:
         if unanswered > MOST_UNANSWERED:
             self._abort(event.assoc, f"{unanswered} messages were sent ahead of their answers; wanted one")
         elif dimse.message is not None and dimse.message.data_set is not None:
+            reached(Point.MID_DATA_SET)
             size = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell()
             if size > self._settings.largest_instance_mb * MB:
                 wanted = f"wanted {self._settings.largest_instance_mb} MB at the most (receiving.largest_instance_mb)"

@@ -28,6 +28,7 @@ from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.dimse import answer
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import SpoolFull, Unreadable
+from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
 from cxrnode.opening import parsed
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -91,6 +92,7 @@ class Receiver:
                 (evt.EVT_FSM_TRANSITION, self._doorway.on_transition),
                 (evt.EVT_PDU_RECV, self._doorway.on_pdu),
                 (evt.EVT_REQUESTED, self._on_requested),
+                (evt.EVT_ACCEPTED, lambda _event: reached(Point.ACCEPTED)),
                 (evt.EVT_ABORTED, _on_aborted),
                 (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
                 (evt.EVT_C_STORE, self._on_c_store),
@@ -150,6 +152,7 @@ class Receiver:
         except Exception as error:  # noqa: BLE001  a status must be answered whatever happens
             LOG.error("instance not taken", status="0xC000", reason=type(error).__name__)
             return answer(StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}")
+        reached(Point.BEFORE_RESPONSE)
         self._note(receipt)
         return answer(StoreStatus.SUCCESS)
 

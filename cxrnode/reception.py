@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from cxrnode.commitment import Report, Reports
 from cxrnode.complete import reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
+from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
 from cxrnode.ledger import Ledger, arrivals, commitments
 from cxrnode.log import logger
@@ -65,7 +66,9 @@ class Reception:
 
     def keep(self, report: Report, destinations: Sequence[str]) -> bool:
         """Told by the SCP what a destination reports; False: it was not asked. Raises LedgerUnavailable."""
+        reached(Point.BEFORE_REPORT)
         known = commitments.record(self._ledger, report, destinations, datetime.now(UTC))
+        reached(Point.AFTER_REPORT)
         self._something.set()
         return known
 
@@ -89,7 +92,10 @@ class Reception:
                 found = sweep(self._spool, self._ledger)
                 self._behind = False
                 LOG.info("ledger agrees with the disk", receipts_found=found)
-            arrivals.note(self._ledger, arrived)
+            if arrived:
+                reached(Point.BEFORE_INGEST)
+                arrivals.note(self._ledger, arrived)
+                reached(Point.AFTER_INGEST)
         except LedgerUnavailable as error:
             self._lost_touch(error)
 

@@ -7,6 +7,7 @@ Instance UID: file names say nothing of the patient to anybody who has not the s
 """
 
 import errno
+import fcntl
 import hashlib
 import hmac
 import json
@@ -16,11 +17,12 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cxrnode.errors import SpoolFull, Unreadable
+from cxrnode.faultpoints import Point, reached
 
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 UID_LENGTH = 64
@@ -108,16 +110,12 @@ class Spool:
 
         On return the bytes, the receipt, and the folders they lie in are fsynced. Raises SpoolFull, OSError.
         """
-        incoming = self.root / "incoming" / secrets.token_hex(8)
-        with self._room_for(len(content)):
-            incoming.mkdir(mode=0o700)
-            try:
-                write_durably(incoming / "image.dcm", content)
-                write_durably(incoming / "receipt.json", json.dumps(asdict(receipt)).encode())
-                sync_folder(incoming)
-                return self._place(incoming, self._folder(receipt.key))
-            finally:
-                shutil.rmtree(incoming, ignore_errors=True)
+        with self._room_for(len(content)), self._incoming() as folder:
+            write_durably(folder / "image.dcm", content)
+            write_durably(folder / "receipt.json", json.dumps(asdict(receipt)).encode())
+            sync_folder(folder)
+            reached(Point.BEFORE_RENAME)
+            return self._place(folder, self._folder(receipt.key))
 
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
         """Write one result object's bytes durably and return where; written again, the same name is replaced whole.
@@ -147,11 +145,27 @@ class Spool:
         shutil.rmtree(self.result(round_key, "").parent, ignore_errors=True)
 
     def clear_incoming(self) -> int:
-        """Remove what a crash left half written (never acknowledged); the number of removed folders."""
-        leftovers = list((self.root / "incoming").iterdir())
-        for folder in leftovers:
+        """Remove what a crash left half written (never acknowledged); the number of removed folders.
+
+        What another receiver on this spool is writing just now stays: it holds its folder's lock.
+        """
+        cleared = 0
+        for folder in list((self.root / "incoming").iterdir()):
+            with suppress(BlockingIOError, FileNotFoundError), _locked(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                cleared += 1
+        return cleared
+
+    @contextmanager
+    def _incoming(self) -> Iterator[Path]:
+        """A folder to fill, locked meanwhile, and gone afterwards unless it was renamed."""
+        folder = self.root / "incoming" / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        try:
+            with _locked(folder):
+                yield folder
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return len(leftovers)
 
     @contextmanager
     def _room_for(self, size: int) -> Iterator[None]:
@@ -202,7 +216,19 @@ def write_durably(path: Path, content: bytes) -> None:
     with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(content)
         file.flush()
+        reached(Point.BEFORE_FSYNC)
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the kernel lets go when this process dies. Raises BlockingIOError: another has it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

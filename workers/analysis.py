@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, Retryable, StaleLease
+from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
@@ -32,6 +33,7 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
 
     A fault puts each of them back (to be tried alone), and the last one gives it up.
     """
+    reached(Point.LEASED)
     batches: dict[Choice | None, list[Case]] = {}
     for lease in held:
         study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
@@ -99,7 +101,9 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
         route=route,
         prevalence=model.algorithm.prevalence if model else None,
     )
+    reached(Point.RESULTS_KEPT)
     outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
+    reached(Point.ANALYSED)
     told = {"outcome": analysis.outcome, "objects": len(rows), "attempts": lease.attempts, "route": route}
     LOG.info("analysed", study=study.key, **told)
 

@@ -2,12 +2,12 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from cxrnode.commitment import Report, Request
 from cxrnode.deliver import NOT_OFFERED, request_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused, PeerUnavailable, StaleLease
+from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import commitments, work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
@@ -54,6 +54,7 @@ def _ask(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> N
         return commitments.record(desk.ledger, report, [destination.name], datetime.now(UTC))
 
     def stay(request: Request) -> None:
+        reached(Point.AFTER_REQUEST)
         commitments.asked(desk.ledger, request.transaction_uid, now)
         LOG.info(
             "commitment asked for", task=lease.task_key, destination=destination.name, objects=len(request.objects)
@@ -62,7 +63,11 @@ def _ask(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> N
         while time.monotonic() < leave and not commitments.reported(desk.ledger, request.transaction_uid):
             time.sleep(LOOK_S)
 
-    begin = partial(commitments.ask, desk.ledger, lease)
+    def begin() -> Request:
+        request = commitments.ask(desk.ledger, lease)
+        reached(Point.BEFORE_REQUEST)
+        return request
+
     try:
         request_commitment(destination, desk.settings.node.ae_title, begin, take, stay)
     except PeerRefused as refusal:

@@ -6,6 +6,7 @@ from time import perf_counter
 from cxrnode.deliver import Answer, Sent, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, StaleLease
+from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import parcels, work
 from cxrnode.ledger.parcels import Parcel
 from cxrnode.ledger.tables import Fate
@@ -36,6 +37,7 @@ def _deliver(desk: Desk, lease: Lease) -> None:
     else:
         trouble = _send(desk, lease, named[lease.destination], due) if due else ""
     left = parcels.outstanding(desk.ledger, lease)
+    reached(Point.STORED)
     if not left:
         _finish(desk, lease, (perf_counter() - started) * 1000)
         LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
@@ -53,6 +55,7 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
 
     def told(index: int, sent: Sent) -> None:
         nonlocal trouble
+        reached(Point.AFTER_STORE)
         fate = FATES[sent.answer]
         if fate is not Fate.ACCEPTED:
             trouble = sent.reason
@@ -64,6 +67,7 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         return parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid)
 
     try:
+        reached(Point.BEFORE_STORE)
         files = [desk.spool.result(parcel.round_key, parcel.file) for parcel in due]
         send(files, destination, desk.settings.node.ae_title, told, wanted)
     except PeerUnavailable as error:

@@ -20,7 +20,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("results", "render", "samples"),
     ),
     "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "language", "log"),
-    "floor": ("errors", "faults"),
+    "floor": ("errors", "faults", "faultpoints"),
 }
 
 

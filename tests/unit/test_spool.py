@@ -1,5 +1,6 @@
 """The spool: durable, whole or not at all, and no UID climbs out of it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,49 @@ def test_what_a_crash_left_half_written_is_no_instance_and_is_cleared(tmp_path: 
     assert list(spool.keys()) == []
     assert Spool(tmp_path).clear_incoming() == 1
     assert not half.exists()
+
+
+def test_a_receiver_that_starts_leaves_what_another_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when `clear_incoming` takes no lock, or `_incoming` holds none."""
+    spool, starting = Spool(tmp_path), Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    cleared = []
+    monkeypatch.setattr("cxrnode.spool.reached", lambda _point: cleared.append(starting.clear_incoming()))
+
+    assert spool.store(b"first", receipt)
+
+    assert set(cleared) == {0}
+    assert spool.image(receipt.key).read_bytes() == b"first"
+    assert list((spool.root / "incoming").iterdir()) == []
+
+
+def test_a_power_cut_after_success_finds_every_byte_and_every_name_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when any one fsync is left out, of a file or of a folder, or comes after the rename that it is for."""
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_fsync(handle: int) -> None:
+        fsync(handle)
+        done.append(f"fsync {name_of(Path(f'/proc/self/fd/{handle}').readlink())}")
+
+    def note_rename(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(path, target)
+
+    def name_of(path: Path) -> str:
+        names = {spool.root / "instances": "instances", spool.image(receipt.key).parent.parent: "shard"}
+        return "incoming folder" if path.parent == spool.root / "incoming" else names.get(path, path.name)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    spool.store(b"first", receipt)
+
+    files = ["fsync image.dcm", "fsync receipt.json", "fsync incoming folder"]
+    assert done == [*files, "fsync instances", "rename", "fsync shard"]
 
 
 def test_a_disk_below_its_reserve_takes_nothing(tmp_path: Path) -> None:
