@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrnode import broker
-from cxrnode.deliver import SOP_CLASS_NOT_SUPPORTED, echo, not_taken, offers_commitment
+from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
+from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused
 from cxrnode.jobs import LIVE, Jobs

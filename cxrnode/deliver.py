@@ -3,7 +3,6 @@
 Another asks it to commit itself to what it took (N-ACTION, PS3.4 J.3.2); its report comes on that one or a later one.
 """
 
-import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,24 +10,18 @@ from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
-from pynetdicom.ae import ApplicationEntity
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
+from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED, UNCOMPRESSED, VERIFICATION_CONTEXT, associate, called
 from cxrnode.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST, Report, Request, answer_report
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused, PeerUnavailable
 from cxrnode.faultpoints import FAULTS, Point, reached
-from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-SOP_CLASS_NOT_SUPPORTED = 0x0122
 NOT_OFFERED = {0x0118, SOP_CLASS_NOT_SUPPORTED, 0x0123, 0x0211}
 """statuses of N-ACTION by which a peer says that it is no Storage Commitment SCP (PS3.7 10.1.4.1.10)"""
-UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}
-VERIFICATION_CONTEXT = (str(Verification), str(ImplicitVRLittleEndian))
 COMMITMENT_CONTEXTS = {(PUSH_MODEL, syntax) for syntax in UNCOMPRESSED} | {VERIFICATION_CONTEXT}
 """Verification besides, for an association of which nothing was accepted tells nothing"""
 
@@ -97,7 +90,7 @@ def echo(destination: Destination, calling_ae: str) -> None:
         association.release()
     if status != 0x0000:
         shown = "nothing" if status is None else f"0x{status:04X}"
-        raise PeerUnavailable(f"{_named(destination)} answered C-ECHO with {shown}; wanted 0x0000")
+        raise PeerUnavailable(f"{called(destination)} answered C-ECHO with {shown}; wanted 0x0000")
 
 
 def not_taken(destination: Destination, calling_ae: str, sop_classes: Collection[str]) -> list[str]:
@@ -152,44 +145,6 @@ def offers_commitment(destination: Destination, calling_ae: str) -> bool:
     return _offers_commitment(association)
 
 
-def associate(
-    destination: Destination,
-    calling_ae: str,
-    contexts: set[tuple[str, str]],
-    handlers: Sequence[evt.EventHandlerType] = (),
-) -> Association:
-    """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
-    _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
-    ae = application_entity(calling_ae, destination.timeout_s, contexts)
-    address = (destination.host, destination.port)
-    association = ae.associate(
-        *address,
-        ae_title=destination.ae_title,
-        max_pdu=ae.maximum_pdu_size,
-        evt_handlers=list(handlers),
-    )
-    if association.is_established:
-        return association
-    if association.is_rejected:
-        refusal = association.acceptor.primitive
-        why = f"rejected the association: {refusal.reason_str}" if refusal else "rejected the association"
-    else:
-        why = "cannot be reached, or gave no answer"
-    raise PeerUnavailable(f"{_named(destination)} {why}")
-
-
-def application_entity(ae_title: str, timeout_s: float, contexts: set[tuple[str, str]]) -> ApplicationEntity:
-    """What is proposed: these (SOP class, transfer syntax) pairs, each in a context of its own, PDUs of any length."""
-    ae = AE(ae_title)
-    ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-    ae.maximum_pdu_size = 0
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
-    for sop_class, transfer_syntax in sorted(contexts):
-        ae.add_requested_context(sop_class, transfer_syntax)
-    return ae
-
-
 def contexts_for(headers: Sequence[Dataset]) -> set[tuple[str, str]]:
     """The (SOP class, transfer syntax) pairs to propose for these files: a file's own, and both uncompressed ones."""
     pairs = {(str(h.file_meta.MediaStorageSOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers}
@@ -224,7 +179,3 @@ def _send_one(association: Association, file: Path, header: Dataset, destination
     answer = judge(status)
     shown = "no answer" if status is None else f"status 0x{status:04X}"
     return Sent(answer, status, f"{destination.name}: {shown}")
-
-
-def _named(destination: Destination) -> str:
-    return f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"

@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from cxrnode import deliver, receive
+from cxrnode import calling, receive
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
@@ -83,7 +83,7 @@ def network(settings: Settings) -> Network:
     acceptor = receive.application_entity(settings.node.ae_title, settings.receiving)
     patience = float(Destination.model_fields["timeout_s"].get_default())
     contexts = [one for one in acceptor.supported_contexts if one.abstract_syntax != PUSH_MODEL]
-    initiator = deliver.application_entity(settings.node.ae_title, patience, set())
+    initiator = calling.application_entity(settings.node.ae_title, patience, set())
     accepted = sorted(
         ((tuple(one.transfer_syntax or ()), UID(one.abstract_syntax or "")) for one in contexts),
         key=lambda pair: (len(pair[0]), pair[1].name),
