@@ -1,5 +1,6 @@
 """What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every destination."""
 
+import ipaddress
 import json
 import socket
 from collections.abc import Callable
@@ -117,6 +118,23 @@ def _weights(settings: Settings) -> str:
 
 
 def _destination(settings: Settings, destination: Destination) -> str:
+    """Of one that stands for the senders, each that has one address: which of a network's it will be nobody knows."""
+    if not destination.return_to_sender:
+        return _peer(settings, destination)
+    found = []
+    for sender in settings.receiving.senders:
+        if sender.return_port is None:
+            found.append(f"nothing can be sent to {sender.ae_title}: no return_port")
+            continue
+        networks = [ipaddress.ip_network(address, strict=False) for address in sender.addresses]
+        hosts = [str(network[0]) for network in networks if network.num_addresses == 1]
+        found += [_peer(settings, destination.at(sender.called, host, sender.return_port)) for host in hosts]
+        if len(hosts) < len(networks):
+            found.append(f"{sender.called} at whichever of {', '.join(sender.addresses)} it sends from: not tried")
+    return "; ".join(found) or "no sender is listed in receiving.senders: nothing can be sent"
+
+
+def _peer(settings: Settings, destination: Destination) -> str:
     echo(destination, settings.node.ae_title)
     classes = {family: SERIES[family].sop_class_uid for family in destination.send.families}
     refused = not_taken(destination, settings.node.ae_title, set(classes.values())) if classes else []

@@ -131,14 +131,21 @@ def quarantine(json: Json = False) -> None:
 def retry(
     study: Annotated[str | None, typer.Argument(help="A study's key or UID.", metavar="STUDY")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Everything that `quarantine` lists.")] = False,
+    destination: Annotated[
+        str | None, typer.Option(help="Send what waits for this destination now: it is back, as far as you know.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be begun anew.")] = False,
     json: Json = False,
 ) -> None:
     """Begin anew what waits for a person: the analysis in a new round, the results where they were not taken."""
     from cxrnode.quarantine import retry as run
+    from cxrnode.quarantine import retry_destination
 
-    if (study is None) != failed:
-        raise typer.BadParameter("wanted one of STUDY and --failed")
+    if (study is not None) + failed + (destination is not None) != 1:
+        raise typer.BadParameter("wanted one of STUDY, --failed and --destination")
+    if destination is not None:
+        retry_destination(_start("warning"), destination, dry_run=dry_run, as_json=json)
+        return
     run(_start("warning"), study, dry_run=dry_run, as_json=json)
 
 

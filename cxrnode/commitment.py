@@ -13,6 +13,7 @@ from cxrnode.dimse import answer
 from cxrnode.errors import LedgerUnavailable, Unreadable
 from cxrnode.log import logger
 from cxrnode.results.evidence import reference_to
+from cxrnode.sender import Sender
 
 LOG = logger("commitment")
 PUSH_MODEL, PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
@@ -77,12 +78,20 @@ class Reports:
     """
 
     destinations: Sequence[Destination] = ()
+    senders: Sequence[Sender] = ()
+    """to whom results go back, where a destination says so"""
     keep: Callable[[Report, Sequence[str]], bool] = lambda _report, _names: False
 
     def of(self, ae_title: str, address: str, *, sender: bool) -> list[str]:
         """The destinations that call by this AE title: from their host, or from where they may send as well."""
-        called = [one for one in self.destinations if one.ae_title == ae_title and one.commitment != "off"]
-        return [one.name for one in called if sender or address in _addresses(one)]
+        back = any(one.return_port and one.called == ae_title and one.is_at(address) for one in self.senders)
+
+        def calls(one: Destination) -> bool:
+            if one.return_to_sender:
+                return back
+            return one.ae_title == ae_title and (sender or address in _addresses(one))
+
+        return [one.name for one in self.destinations if one.commitment != "off" and calls(one)]
 
 
 def report_in(information: Dataset) -> Report:

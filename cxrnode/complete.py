@@ -19,7 +19,7 @@ def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> 
     if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now):
         LOG.info("studies complete", count=closed)
     give_up_exhausted(ledger, settings.queue.max_attempts, now)
-    submit_due(ledger, jobs, settings.queue.resubmit_s, now)
+    submit_due(ledger, jobs, settings, now)
 
 
 def sweep(spool: Spool, ledger: Ledger) -> int:
@@ -36,17 +36,20 @@ def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
         LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
 
 
-def submit_due(ledger: Ledger, jobs: Jobs, resubmit_s: float, now: datetime) -> int:
+def submit_due(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> int:
     """Put in the queue whatever the ledger says is due and the queue does not hold; how many tasks.
 
-    A task whose queue is empty although it was submitted `resubmit_s` ago is lost (the broker was flushed): again.
+    A task whose queue is empty although it was submitted `queue.resubmit_s` ago is lost (a broker flushed): again.
     """
     try:
         empty = {queue for queue in (*ANALYSIS_QUEUES, DELIVER) if jobs.waiting(queue) == 0}
         patience = {
-            (kind, lane): resubmit_s for kind in Work for lane in ANALYSIS_QUEUES if queue_of(kind, lane) in empty
+            (kind, lane): settings.queue.resubmit_s
+            for kind in Work
+            for lane in ANALYSIS_QUEUES
+            if queue_of(kind, lane) in empty
         }
-        due = work.due(ledger, now, patience)
+        due = work.due(ledger, now, patience, settings.delivery.give_up)
         for task in due:
             reached(Point.BEFORE_SUBMIT)
             jobs.submit(task)

@@ -55,17 +55,40 @@ class Send(Part):
         return any(family in self.by_outcome.get(outcome, ()) for outcome in outcomes)
 
 
+NOWHERE = {"ae_title": "SENDER", "host": "", "port": 104}
+"""where a destination is that stands for the senders: never called itself"""
+
+
 class Destination(Part):
-    """A PACS that results go to, and which of them it is sent."""
+    """A PACS that results go to, and which of them it is sent.
+
+    With `return_to_sender` it stands for whoever sent the study, and has no AE title, host and port of its own.
+    """
 
     name: Name
     ae_title: AeTitle
     host: str
     port: Port
+    return_to_sender: bool = False
     timeout_s: Positive = 30.0
     commitment: Literal["if offered", "required", "off"] = "if offered"
     commitment_timeout_s: Positive = 3600.0
     send: Send = Send()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nowhere(cls, given: Any) -> Any:
+        if not (isinstance(given, dict) and given.get("return_to_sender") is True):
+            return given
+        if place := sorted(NOWHERE.keys() & given.keys()):
+            told = f"return_to_sender goes where the study came from; wanted no {', '.join(place)}"
+            raise ValueError(f"{told}: return_port and return_ae_title of the sender say them")
+        return given | NOWHERE
+
+    def at(self, ae_title: str, host: str, port: int) -> "Destination":
+        """This, of a study that came from there."""
+        there = {"ae_title": ae_title, "host": host, "port": port, "return_to_sender": False}
+        return self.model_copy(update=there)
 
 
 def families_wanted(destinations: Sequence[Destination]) -> Mapping[Outcome, frozenset[Family]]:

@@ -14,6 +14,7 @@ CxrNodeError
    ├─ ModelMismatch          the weights are not the ones on the card
    ├─ TrainingError          recipe or data set not fit to train on
    ├─ Unknown                no study or model has the name that was given
+   ├─ NoWayBack              results go to whoever sent the study, and receiving.senders has no port for it
    ├─ PeerRefused            the peer answered with a failure status, or offers no such service (carries the status)
    └─ StaleLease             somebody else holds this task now: drop the work
 """
@@ -73,6 +74,10 @@ class TrainingError(Permanent):
 
 class Unknown(Permanent):
     """A study or a model was asked for by a name that the ledger does not know."""
+
+
+class NoWayBack(Permanent):
+    """Results are to go back to a sender that the settings give no port for; the text names its AE title."""
 
 
 class PeerRefused(Permanent):

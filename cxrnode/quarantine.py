@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cxrnode.ledger import Ledger
+from cxrnode.errors import Unknown
+from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.quarantine import Waiting, reopen, waiting
 from cxrnode.log import logger
 from cxrnode.settings import Settings
@@ -43,6 +44,21 @@ def retry(settings: Settings, study: str | None, *, dry_run: bool, as_json: bool
     elif found:
         left = len(found) - len(begun)
         Console().print(f"Begun anew: {len(begun)}." + (f" Not just now, they are under way: {left}." if left else ""))
+
+
+def retry_destination(settings: Settings, destination: str, *, dry_run: bool, as_json: bool) -> None:
+    """Make due at once what waits for a destination that is taken for away or is tried later. Raises Unknown."""
+    known = [one.name for one in settings.destinations]
+    if destination not in known:
+        raise Unknown(f"no destination is called {destination!r}; wanted one of: {', '.join(known) or 'none is there'}")
+    waits = circuits.probe_now(Ledger(settings.ledger_url), destination, datetime.now(UTC), dry_run=dry_run)
+    if as_json:
+        print(json.dumps({"dry_run": dry_run, "destination": destination, "deliveries": waits}, indent=2))
+    elif dry_run:
+        Console().print(f"Dry run, nothing was changed: deliveries that wait for {destination}: {waits}.")
+    else:
+        LOG.info("destination tried now", destination=destination, count=waits)
+        Console().print(f"Deliveries to {destination} that are due now: {waits}; if it is away, one of them tries.")
 
 
 def _as_object(one: Waiting) -> dict[str, object]:

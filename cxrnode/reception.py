@@ -40,7 +40,7 @@ class Reception:
         """Receive until `stop` is called."""
         self._spool.clear_incoming()
         node, receiving = self._settings.node, self._settings.receiving
-        reports = Reports(self._settings.destinations, self.keep)
+        reports = Reports(self._settings.destinations, receiving.senders, self.keep)
         receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
         receiver.start()
         try:

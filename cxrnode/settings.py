@@ -4,9 +4,9 @@ A value comes from the environment (CXRNODE_RECEIVING__PORT=11113), else from th
 here. `config/node.example.toml` lists every setting with its default, unit and reason; a test compares them.
 """
 
-import ipaddress
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from cxrnode.faults import faults_in
 from cxrnode.language import languages
 from cxrnode.part import AeTitle, Part, Port, Positive, Prevalence
 from cxrnode.route import Route, route_faults
+from cxrnode.sender import Sender
 from cxrnode.uids import digest_of
 
 
@@ -39,26 +40,6 @@ class Node(Part):
     def run_dir(self) -> Path:
         """Where the embedded broker's socket and the generated passwords lie."""
         return self.state_dir / "run"
-
-
-class Sender(Part):
-    """A modality or PACS that may send to this node: its AE title and the addresses it may come from."""
-
-    ae_title: AeTitle
-    addresses: tuple[str, ...] = Field(min_length=1)
-
-    @field_validator("addresses")
-    @classmethod
-    def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        for address in addresses:
-            ipaddress.ip_network(address, strict=False)
-        return addresses
-
-    def admits(self, ae_title: str, address: str) -> bool:
-        """Whether an association from this AE title and address is this sender's."""
-        here = ipaddress.ip_address(address)
-        networks = (ipaddress.ip_network(network, strict=False) for network in self.addresses)
-        return ae_title == self.ae_title and any(here in network for network in networks)
 
 
 class Receiving(Part):
@@ -151,6 +132,11 @@ class Delivery(Part):
     first_retry_s: Positive = 5.0
     longest_retry_s: Positive = 600.0
     give_up_after_h: Positive = 72.0
+
+    @property
+    def give_up(self) -> timedelta:
+        """How long a delivery is tried."""
+        return timedelta(hours=self.give_up_after_h)
 
 
 class Retention(Part):

@@ -1,13 +1,16 @@
 """Where everything is, for operators: the account and the latest rounds, as tables or JSON; no name, no UID."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from cxrnode.ledger import Ledger
+from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import Account, RoundLine, account, round_lines
+from cxrnode.ledger.circuits import Circuit
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -16,15 +19,16 @@ def show(settings: Settings, *, as_json: bool, limit: int) -> bool:
     """Print the account and the latest rounds; whether the account balances."""
     ledger = Ledger(settings.ledger_url)
     total = account(ledger, Spool(settings.node.spool_dir))
-    lines = round_lines(ledger, limit)
+    lines, away = round_lines(ledger, limit), circuits.opened(ledger)
     if as_json:
-        print(json.dumps(as_object(total, lines), indent=2))
+        print(json.dumps(as_object(total, lines, away), indent=2))
     else:
         _print_tables(total, lines)
+        _print_away(away)
     return total.balanced
 
 
-def as_object(total: Account, lines: list[RoundLine]) -> dict[str, object]:
+def as_object(total: Account, lines: list[RoundLine], away: Sequence[Circuit]) -> dict[str, object]:
     """The status as plain values for JSON."""
     rounds = [asdict(line) for line in lines]
     for line in rounds:
@@ -35,6 +39,7 @@ def as_object(total: Account, lines: list[RoundLine]) -> dict[str, object]:
         "balanced": total.balanced,
         "instances": [asdict(line) for line in total.lines],
         "rounds": rounds,
+        "away": [asdict(one) | {"since": one.since.isoformat(), "next_try": one.next_try.isoformat()} for one in away],
     }
 
 
@@ -64,6 +69,16 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
         for told in filter(None, (*row.commitment.values(), _withdrawn(row), _changed(row))):
             text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_away(away: Sequence[Circuit]) -> None:
+    if not away:
+        return
+    table = Table("destination", "since (UTC)", "next try (UTC)", "wait", "why", title="Destinations that are away")
+    for one in away:
+        times = (f"{one.since:%Y-%m-%d %H:%M:%S}", f"{one.next_try:%Y-%m-%d %H:%M:%S}")
+        table.add_row(escape(one.peer), *times, str(one.waiting), escape(one.reason))
+    Console().print(table)
 
 
 def _withdrawn(row: RoundLine) -> str:

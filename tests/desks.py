@@ -6,17 +6,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import FileDataset
+from pydicom import Dataset
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrnode.destination import Destination
-from cxrnode.ledger import arrivals, work
+from cxrnode.finding import Outcome
+from cxrnode.ledger import arrivals, outcomes, work
+from cxrnode.ledger.outcomes import ReadingRow, RoundResult
+from cxrnode.ledger.tables import Work
 from cxrnode.receive import keep
+from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt
 from tests.fakes import FakeModel
 from tests.nodes import saved
 from workers.analysis import analyse_leased
+from workers.commitment import commit_leased
+from workers.delivery import deliver_leased
 from workers.desk import Desk
 
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
@@ -27,6 +35,60 @@ def open_desk(folder: Path, destinations: Sequence[Destination], routes: Sequenc
     """A desk whose state lies in `folder`."""
     state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}}
     return Desk(Settings(**state, destinations=destinations, routes=routes))
+
+
+def owing(folder: Path, studies: int, *destinations: Destination, **delivery: float) -> Desk:
+    """A desk that owes each destination one small object of each of so many studies."""
+    state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}, "delivery": delivery}
+    desk = Desk(Settings(**state, destinations=destinations))
+    now = datetime.now(UTC)
+    for number in range(studies):
+        uid = f"1.2.3.{number + 1}"
+        came = ("1.2", uid, "1.2", "0" * 64, 1, "DXROOM1", "CXRNODE", "127.0.0.1", "1", now.isoformat())
+        receipt = Receipt(desk.spool.key_for(uid), uid, *came)
+        desk.spool.store(b"x", receipt)
+        arrivals.note(desk.ledger, [receipt])
+    arrivals.close_settled(desk.ledger, QUIET_S, now + timedelta(seconds=QUIET_S))
+    for task in work.due(desk.ledger, now + HOUR, {}):
+        for held in work.lease(desk.ledger, task.task_key, now + HOUR, 600):
+            small = small_object()
+            uids = (small.SOPInstanceUID, small.SOPClassUID, small.SeriesInstanceUID)
+            kept = desk.keep(held, uids, "report", encode(small))
+            covered = outcomes.study_of(desk.ledger, desk.spool, held.round_key)
+            read = [ReadingRow(one.key, Outcome.NEGATIVE, "", 0.2) for one in covered.instances]
+            sent = {one.name: [kept.sop_instance_uid] for one in destinations}
+            result = RoundResult(Outcome.NEGATIVE, read, [kept], sent, "m 1", {})
+            outcomes.finish_analysis(desk.ledger, held, result, now)
+    return desk
+
+
+def small_object() -> Dataset:
+    """A Secondary Capture of one pixel, with UIDs of its own."""
+    small = Dataset()
+    small.SOPClassUID, small.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", generate_uid()
+    small.StudyInstanceUID, small.SeriesInstanceUID = generate_uid(), generate_uid()
+    small.PatientID, small.Modality = "ZZ1", "OT"
+    small.Rows = small.Columns = small.SamplesPerPixel = 1
+    small.PhotometricInterpretation, small.PixelRepresentation = "MONOCHROME2", 0
+    small.BitsAllocated, small.BitsStored, small.HighBit = 8, 8, 7
+    small.PixelData = b"\x07\x00"
+    small.file_meta = FileMetaDataset()
+    small.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return small
+
+
+def turn(desk: Desk, now: datetime | None = None) -> int:
+    """One look at what is due, and each task of it done as a worker does it; how many could be leased."""
+    done, give_up = 0, desk.settings.delivery.give_up
+    for task in work.due(desk.ledger, now or datetime.now(UTC), {}, give_up):
+        at = now or datetime.now(UTC)
+        for held in work.lease(desk.ledger, task.task_key, at, 600, give_up=give_up):
+            done += 1
+            if task.work is Work.COMMIT:
+                commit_leased(desk, held, at)
+            else:
+                deliver_leased(desk, held)
+    return done
 
 
 def receive(

@@ -16,9 +16,9 @@ import tomli_w
 from pydicom import Dataset
 
 from cxrnode.deliver import echo, send
-from cxrnode.destination import Destination
+from cxrnode.destination import NOWHERE, Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
-from cxrnode.ledger import Ledger
+from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import account, round_lines
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
@@ -59,7 +59,9 @@ class RunningNode:
         """What `cxrnode status --json` says, without the cost of a process."""
         ledger = Ledger(self.settings.ledger_url)
         try:
-            told = as_object(account(ledger, Spool(self.settings.node.spool_dir)), round_lines(ledger))
+            told = as_object(
+                account(ledger, Spool(self.settings.node.spool_dir)), round_lines(ledger), circuits.opened(ledger)
+            )
         except LedgerUnavailable as error:
             told = {"instances": [], "rounds": [], "received": -1, "error": str(error)}
         finally:
@@ -109,9 +111,13 @@ def running_node(
     folder: Path,
     *destinations: Destination,
     routes: Sequence[dict[str, object]] = (),
+    faults: Path | None = None,
     **settings: dict[str, object],
 ) -> Iterator[RunningNode]:
-    """Start a node with these destinations; ended by pid, and the test fails if anything is left running."""
+    """Start a node with these destinations; ended by pid, and the test fails if anything is left running.
+
+    In the folder `faults` a test plants what is to happen at which point (cxrnode/faultpoints.py).
+    """
     receiver_port, flower_port = free_ports(2)
     tables: dict[str, Any] = {
         "node": {"state_dir": str(folder / "state")},
@@ -122,12 +128,16 @@ def running_node(
     for name, table in settings.items():
         tables.setdefault(name, {}).update(table)
     config = folder / "node.toml"
-    listed = {"destinations": [one.model_dump(mode="json") for one in destinations], "routes": list(routes)}
+    listed = {
+        "destinations": [as_table(one) for one in destinations],
+        "routes": list(routes),
+    }
     config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
     log = folder / "node.log"
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CXRNODE_FAULTS": str(faults or "")}
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
         node = RunningNode(config, log, load(config), process)
         children: dict[int, str] = {}
         try:
@@ -139,6 +149,11 @@ def running_node(
             process.wait(60)
     left = {pid: command for pid, command in children.items() if Path(f"/proc/{pid}").exists()}
     assert not left, f"left running: {left}"
+
+
+def as_table(destination: Destination) -> dict[str, Any]:
+    """A destination as a table of the settings file."""
+    return destination.model_dump(mode="json", exclude=set(NOWHERE) if destination.return_to_sender else None)
 
 
 def saved(instance: Dataset, path: Path) -> Path:

@@ -1,12 +1,13 @@
 """An analysis under lease: result bytes kept and the outcome written, or back to the ledger with the reason."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.destination import Destination
-from cxrnode.errors import LedgerUnavailable, Retryable, StaleLease
+from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
@@ -15,6 +16,7 @@ from cxrnode.log import logger
 from cxrnode.routing import Choice, Decision, decide
 from cxrnode.study import Study
 from workers.desk import Desk
+from workers.peers import sender_of
 
 LOG = logger("analysis")
 
@@ -91,6 +93,10 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
         for instance, reading in zip(study.instances, analysis.readings, strict=True)
     ]
     routed = [one for one in desk.settings.destinations if one.name in case.decision.destinations]
+    for one in routed:
+        if one.return_to_sender:
+            with suppress(NoWayBack):  # told when it is to be sent
+                sender_of(desk, lease.round_key, one)
     result = RoundResult(
         outcome=analysis.outcome,
         readings=readings,
@@ -120,6 +126,6 @@ def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
             final = f"The analysis failed {lease.attempts} times, the last time with {reason}; a person should look."
             outcomes.abandon(desk.ledger, lease, final, datetime.now(UTC))
         else:
-            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), reason, counts=counts)
+            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts, datetime.now(UTC)), reason, counts=counts)
     except (StaleLease, LedgerUnavailable) as lost:
         LOG.warning("lease lost", task=lease.task_key, reason=str(lost))

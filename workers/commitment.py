@@ -1,16 +1,17 @@
 """Storage commitment under lease: conclude from what was reported, else wait for it, else ask; then end it."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cxrnode.commitment import Report, Request
 from cxrnode.deliver import NOT_OFFERED, request_commitment
 from cxrnode.destination import Destination
-from cxrnode.errors import PeerRefused, PeerUnavailable, StaleLease
+from cxrnode.errors import NoWayBack, PeerRefused, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import commitments, work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from workers import peers
 from workers.desk import Desk
 
 LOG = logger("commitment")
@@ -22,11 +23,13 @@ def commit_leased(desk: Desk, lease: Lease, now: datetime) -> None:
     """Bring the commitment of a round's objects at the lease's destination as far as it goes at present."""
     named = {destination.name: destination for destination in desk.settings.destinations}
     try:
-        if lease.destination not in named:
-            told = f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
-            _later(desk, lease, told, now)
-        elif not _settled(desk, lease, named[lease.destination], now):
-            _ask(desk, lease, named[lease.destination], now)
+        if lease.destination in named and _settled(desk, lease, named[lease.destination], now):
+            peers.not_called(desk, lease)
+        else:
+            _ask(desk, lease, peers.peer_of(desk, lease), now)
+    except (PeerUnavailable, NoWayBack) as error:
+        peers.not_called(desk, lease)
+        _later(desk, lease, str(error), now)
     except StaleLease as error:
         LOG.warning("commitment dropped", task=lease.task_key, reason=str(error))
 
@@ -71,13 +74,15 @@ def _ask(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> N
     try:
         request_commitment(destination, desk.settings.node.ae_title, begin, take, stay)
     except PeerRefused as refusal:
+        peers.answered(desk, lease)
         if refusal.status in NOT_OFFERED:
             _not_offered(desk, lease, destination, now)
         else:
             _later(desk, lease, str(refusal), now)
     except PeerUnavailable as error:
-        _later(desk, lease, str(error), now)
+        _later(desk, lease, str(error), now, held=peers.failed(desk, lease, str(error), now))
     else:
+        peers.answered(desk, lease)
         if not _settled(desk, lease, destination, now):
             work.put_back(desk.ledger, lease, now, f"{destination.name}: not every object was reported on")
 
@@ -91,11 +96,11 @@ def _not_offered(desk: Desk, lease: Lease, destination: Destination, now: dateti
     LOG.info("commitment not offered", task=lease.task_key, destination=destination.name)
 
 
-def _later(desk: Desk, lease: Lease, trouble: str, now: datetime) -> None:
-    if now - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
+def _later(desk: Desk, lease: Lease, trouble: str, now: datetime, *, held: bool = False) -> None:
+    if now - lease.created_at > desk.settings.delivery.give_up:
         _stop(desk, lease, f"{trouble}: accepted, not committed", now)
         return
-    work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts), trouble)
+    peers.put_back(desk, lease, trouble, now, held=held)
     LOG.warning("commitment later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
 
 

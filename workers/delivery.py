@@ -1,17 +1,18 @@
 """A delivery under lease: send what is outstanding, note each object's fate, try again later or end it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import perf_counter
 
 from cxrnode.deliver import Answer, Sent, send
 from cxrnode.destination import Destination
-from cxrnode.errors import PeerUnavailable, StaleLease
+from cxrnode.errors import NoWayBack, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
-from cxrnode.ledger import parcels, work
+from cxrnode.ledger import parcels
 from cxrnode.ledger.parcels import Parcel
 from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from workers import peers
 from workers.desk import Desk
 from workers.rejection import make_note
 
@@ -31,32 +32,48 @@ def _deliver(desk: Desk, lease: Lease) -> None:
     started = perf_counter()
     make_note(desk, lease)
     due = parcels.outstanding(desk.ledger, lease)
-    named = {destination.name: destination for destination in desk.settings.destinations}
-    if lease.destination not in named:
-        trouble = f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
-    else:
-        trouble = _send(desk, lease, named[lease.destination], due) if due else ""
+    try:
+        trouble, held = _try(desk, lease, due)
+    except NoWayBack as error:
+        peers.not_called(desk, lease)
+        _give_up(desk, lease, str(error))
+        return
     left = parcels.outstanding(desk.ledger, lease)
     reached(Point.STORED)
     if not left:
         _finish(desk, lease, (perf_counter() - started) * 1000)
         LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
-    elif datetime.now(UTC) - lease.created_at > timedelta(hours=desk.settings.delivery.give_up_after_h):
-        _give_up(desk, lease, left, trouble)
+    elif datetime.now(UTC) - lease.created_at > desk.settings.delivery.give_up:
+        _give_up(desk, lease, f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}")
     else:
-        due_at = desk.retry_at(lease.attempts)
-        work.put_back(desk.ledger, lease, due_at, trouble)
+        peers.put_back(desk, lease, trouble, datetime.now(UTC), held=held)
         LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
 
 
-def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel]) -> str:
-    """Send and note each answer; returns what stood in the way of the rest, if anything did."""
+def _try(desk: Desk, lease: Lease, due: list[Parcel]) -> tuple[str, bool]:
+    """Send what is due, if there is somebody to send it to; what stood in the way, and whether the circuit is open."""
     trouble = ""
+    try:
+        if due:
+            return _send(desk, lease, peers.peer_of(desk, lease), due)
+    except PeerUnavailable as error:
+        trouble = str(error)
+    peers.not_called(desk, lease)
+    return trouble, False
+
+
+def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel]) -> tuple[str, bool]:
+    """Send and note each answer; what stood in the way of the rest, and whether the circuit is open therefore.
+
+    A peer that is out of resources for all that it is sent is as good as away: one that takes or refuses is there.
+    """
+    trouble, settled = "", False
 
     def told(index: int, sent: Sent) -> None:
-        nonlocal trouble
+        nonlocal trouble, settled
         reached(Point.AFTER_STORE)
         fate = FATES[sent.answer]
+        settled = settled or sent.answer is not Answer.LATER
         if fate is not Fate.ACCEPTED:
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
@@ -72,18 +89,20 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         send(files, destination, desk.settings.node.ae_title, told, wanted)
     except PeerUnavailable as error:
         trouble = str(error)
-    return trouble
+    if trouble and not settled:
+        return trouble, peers.failed(desk, lease, trouble, datetime.now(UTC))
+    peers.answered(desk, lease)
+    return trouble, False
 
 
-def _give_up(desk: Desk, lease: Lease, left: list[Parcel], trouble: str) -> None:
+def _give_up(desk: Desk, lease: Lease, reason: str) -> None:
     now = datetime.now(UTC)
-    for parcel in left:
-        reason = f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}"
+    for parcel in parcels.outstanding(desk.ledger, lease):
         parcels.note_fate(
             desk.ledger, lease, parcel.sop_instance_uid, Fate.GIVEN_UP, status=None, reason=reason, now=now
         )
     _finish(desk, lease, 0.0)
-    LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=trouble)
+    LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=reason)
 
 
 def _finish(desk: Desk, lease: Lease, stage_ms: float) -> None:

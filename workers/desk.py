@@ -1,7 +1,9 @@
 """What a task needs at hand: settings, ledger and spool, one set a process."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import SystemRandom
 
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.parcels import ObjectRow
@@ -9,20 +11,27 @@ from cxrnode.ledger.work import Lease
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
+DRAW = SystemRandom().random
+
 
 class Desk:
-    """One process's settings, ledger and spool."""
+    """One process's settings, ledger and spool; `chance` draws from [0, 1)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, chance: Callable[[], float] = DRAW) -> None:
         self.settings = settings
+        self.chance = chance
         self.ledger = Ledger(settings.ledger_url)
         self.spool = Spool(settings.node.spool_dir)
 
-    def retry_at(self, attempts: int) -> datetime:
-        """When to try again after `attempts` tries: doubling from the first wait to the longest (settings.delivery)."""
+    def retry_at(self, attempts: int, now: datetime) -> datetime:
+        """When to try again after `attempts` tries: doubling from the first wait to the longest (settings.delivery).
+
+        Half of the wait is drawn by lot (equal jitter: Brooker, Exponential Backoff And Jitter, AWS 2015), so that
+        what failed together does not come back together; the other half is always given to a peer to recover.
+        """
         delivery = self.settings.delivery
         wait_s = min(delivery.longest_retry_s, delivery.first_retry_s * 2.0 ** min(attempts - 1, 30))
-        return datetime.now(UTC) + timedelta(seconds=wait_s)
+        return now + timedelta(seconds=wait_s * (1 + self.chance()) / 2)
 
     def keep(self, lease: Lease, uids: tuple[str, str, str], role: str, content: bytes) -> ObjectRow:
         """Keep the bytes of an object of the leased round; `uids` are its SOP Instance, SOP Class and Series.

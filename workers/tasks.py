@@ -8,6 +8,7 @@ from celery import shared_task
 from cxrnode.jobs import TASK_NAMES
 from cxrnode.ledger import work
 from cxrnode.ledger.tables import Work
+from cxrnode.ledger.work import Lease
 from cxrnode.settings import load
 from workers.commitment import commit_leased
 from workers.delivery import deliver_leased
@@ -27,8 +28,9 @@ def analyse(task_key: str) -> None:
     from workers.analysis import analyse_leased
 
     queue = desk().settings.queue
-    limits = {"companions": queue.studies_per_task - 1, "max_attempts": queue.max_attempts}
-    held = work.lease(desk().ledger, task_key, datetime.now(UTC), queue.lease_s, **limits)
+    others, most = queue.studies_per_task - 1, queue.max_attempts
+    now = datetime.now(UTC)
+    held = work.lease(desk().ledger, task_key, now, queue.lease_s, companions=others, max_attempts=most)
     if held:
         analyse_leased(desk(), held, gpu.model_for)
 
@@ -36,7 +38,7 @@ def analyse(task_key: str) -> None:
 @shared_task(name=TASK_NAMES[Work.DELIVER])
 def deliver(task_key: str) -> None:
     """Send a round's objects to one destination, if the lease can be had."""
-    for held in work.lease(desk().ledger, task_key, datetime.now(UTC), desk().settings.queue.lease_s):
+    for held in _of_destination(task_key, datetime.now(UTC)):
         deliver_leased(desk(), held)
 
 
@@ -44,5 +46,11 @@ def deliver(task_key: str) -> None:
 def commit(task_key: str) -> None:
     """Ask one destination to commit itself to what it took of a round, if the lease can be had."""
     now = datetime.now(UTC)
-    for held in work.lease(desk().ledger, task_key, now, desk().settings.queue.lease_s):
+    for held in _of_destination(task_key, now):
         commit_leased(desk(), held, now)
+
+
+def _of_destination(task_key: str, now: datetime) -> list[Lease]:
+    """Its lease, if it can be had; one that waited too long is had to be given up, even while its peer is away."""
+    settings = desk().settings
+    return work.lease(desk().ledger, task_key, now, settings.queue.lease_s, give_up=settings.delivery.give_up)

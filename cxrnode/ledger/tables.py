@@ -254,3 +254,24 @@ commitments = Table(
     Column("committed_at", Utc),
     Column("failure", Integer),  # Failure Reason (0008,1197)
 )
+
+circuits = Table(  # destinations that gave no answer the last times; beside `tasks`, which are not touched by it
+    "circuits",
+    metadata,
+    Column("peer", String(128), primary_key=True),
+    Column("destination", String(32), nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("opened_at", Utc),  # these two: None until there were too many
+    Column("probe_at", Utc),
+    Column("reason", Text, nullable=False),
+)
+
+returns = Table(  # beside `tasks`: who a round's results go back to, where the destination is whoever sent the study
+    "returns",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("destination", String(32), primary_key=True),
+    Column("ae_title", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("peer", String(128), nullable=False),
+)

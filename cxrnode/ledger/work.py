@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from cxrnode.errors import StaleLease
+from cxrnode.ledger import circuits
+from cxrnode.ledger.circuits import FREE, Passage
 from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.tables import TaskState, Work, tasks
 
@@ -22,6 +24,8 @@ class Lease:
     attempts: int
     created_at: datetime
     until: datetime
+    passage: Passage = FREE
+    """away: it has waited too long, and is to be given up without a call"""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,28 @@ def again(db: Connection, work: Work, round_key: str, destination: str, now: dat
     return found
 
 
-def due(ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float]) -> list[Due]:
+def due(
+    ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float], give_up: timedelta | None = None
+) -> list[Due]:
     """Every task that is due and not in the queue, as far as the ledger can tell, oldest first.
 
     Not in the queue: never submitted since it became due (again), or, where `resubmit_s` has its work and lane
-    (because that queue is empty), submitted longer ago than that.
+    (because that queue is empty), submitted longer ago than that. Of those whose peer's circuit is open: one, when
+    the peer is to be tried, and each that is older than `give_up`, to be ended.
     """
     with ledger.reading() as db:
-        rows = db.execute(select(tasks).where(_is_due(now)).order_by(tasks.c.created_at)).all()
+        free = ~circuits.is_open()
+        if give_up is not None:
+            free = or_(free, tasks.c.created_at < now - give_up)
+        rows = {
+            row.key: row for row in db.execute(select(tasks).where(_is_due(now), free).order_by(tasks.c.created_at))
+        }
+        for peer in circuits.to_probe(db, now):
+            behind = select(tasks).where(_is_due(now), circuits.peer_of_task() == peer)
+            longest = func.coalesce(tasks.c.leased_until, tasks.c.due_at)  # each in turn, whatever came of the last
+            rows |= {row.key: row for row in db.execute(behind.order_by(longest).limit(1))}
     found = []
-    for row in rows:
+    for row in rows.values():
         since = row.leased_until if row.state == TaskState.LEASED else row.due_at
         patience = resubmit_s.get((Work(row.work), row.lane))
         lost = patience is not None and row.submitted_at and row.submitted_at <= now - timedelta(seconds=patience)
@@ -80,8 +96,11 @@ def lease(
     *,
     companions: int = 0,
     max_attempts: int | None = None,
+    give_up: timedelta | None = None,
 ) -> list[Lease]:
     """Lease this task if it is due, and up to `companions` more of its work and lane; empty when it is not due.
+
+    Nor is it leased while its peer's circuit is open, unless it is the probe, or older than `give_up` and to be ended.
 
     A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it. One that was
     begun `max_attempts` times is not leased again, even when the broker redelivers it: `exhausted` names it.
@@ -89,9 +108,14 @@ def lease(
     mine = [tasks.c.key == task_key, _is_due(now)]
     if max_attempts is not None:
         mine.append(tasks.c.attempts < max_attempts)
+    until = now + timedelta(seconds=lease_s)
     with ledger.writing() as db:
         first = db.execute(select(tasks).where(*mine).with_for_update()).first()
         if first is None:
+            return []
+        passage = circuits.passage(db, task_key, now, until) if first.destination else FREE
+        if passage.away and not (give_up and first.created_at < now - give_up):
+            db.execute(update(tasks).where(*mine).values(submitted_at=None))  # the queue has it no more
             return []
         chosen = [first]
         if companions and first.attempts == 0:
@@ -100,7 +124,6 @@ def lease(
             )
             others = select(tasks).where(_is_due(now), like_first, tasks.c.attempts == 0, tasks.c.key != task_key)
             chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions).with_for_update()).all()
-        until = now + timedelta(seconds=lease_s)
         for row in chosen:
             held = {
                 "state": TaskState.LEASED,
@@ -110,7 +133,9 @@ def lease(
             }
             db.execute(update(tasks).where(tasks.c.key == row.key).values(held))
         return [
-            Lease(row.key, row.round_key, row.destination, row.fence + 1, row.attempts + 1, row.created_at, until)
+            Lease(
+                row.key, row.round_key, row.destination, row.fence + 1, row.attempts + 1, row.created_at, until, passage
+            )
             for row in chosen
         ]
 

@@ -19,7 +19,10 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("opening", "orientation", "regions"),
         *("results", "render", "samples"),
     ),
-    "values": ("study", "finding", "family", "destination", "uids", "settings", "route", "part", "language", "log"),
+    "values": (
+        *("study", "finding", "family", "destination", "sender", "uids", "settings", "route", "part"),
+        *("language", "log"),
+    ),
     "floor": ("errors", "faults", "faultpoints"),
 }
 

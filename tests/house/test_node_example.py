@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from cxrnode.destination import Destination
 from cxrnode.route import Route
-from cxrnode.settings import Sender, Settings, load
+from cxrnode.sender import Sender
+from cxrnode.settings import Settings, load
 from tests.house.rooms import ROOT
 
 EXAMPLE = ROOT / "config" / "node.example.toml"
@@ -44,7 +45,8 @@ def test_a_table_shown_as_a_comment_has_every_key_and_is_valid_uncommented(path:
         shown = shown[key]
 
     assert set(shown[0]) == set(part.model_fields)
-    optional = {name: field.get_default() for name, field in part.model_fields.items() if not field.is_required()}
+    defaults = {name: field.get_default() for name, field in part.model_fields.items() if not field.is_required()}
+    optional = {name: default for name, default in defaults.items() if default is not None}
     given = part.model_validate(shown[0])
     assert {name: getattr(given, name) for name in optional} == optional
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from cxrnode.errors import SettingsError
-from cxrnode.settings import Sender, Settings, load
+from cxrnode.sender import Sender
+from cxrnode.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)

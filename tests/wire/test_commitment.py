@@ -92,7 +92,9 @@ def node_at(folder: Path, destination: Destination, receiving: dict[str, object]
     read_all(desk)
     settings = Receiving.model_validate({"reserve_gb": 0} | receiving)
     keep = Reports(
-        desk.settings.destinations, lambda report, names: commitments.record(desk.ledger, report, names, NOW)
+        desk.settings.destinations,
+        settings.senders,
+        lambda report, names: commitments.record(desk.ledger, report, names, NOW),
     )
     receiver = Receiver("CXRNODE", settings, desk.spool, lambda _receipt: None, keep)
     receiver.start()
@@ -256,6 +258,7 @@ def test_a_report_is_asked_for_again_while_the_ledger_is_away(tmp_path: Path) ->
 def test_a_request_that_the_archive_cannot_take_now_is_made_again(tmp_path: Path) -> None:
     with Archive(action_statuses=[0x0213], node_port=1).listening() as archive, node_for(tmp_path, archive) as node:
         node.turn()
+        node.turn(NOW + HOUR)
 
         assert node.line.deliveries == {"fake": "2 committed"}
 
@@ -272,7 +275,7 @@ def test_an_archive_that_is_away_is_asked_later(tmp_path: Path) -> None:
         assert node.place == "waiting for commitment"
 
         with archive.listening(archive.port):
-            node.turn()
+            node.turn(NOW + HOUR)
 
         assert node.line.deliveries == {"fake": "2 committed"}
 

@@ -17,7 +17,8 @@ from pynetdicom.dsutils import encode
 from cxrnode.log import start
 from cxrnode.receive import Receiver, StoreStatus
 from cxrnode.samples import free_ports
-from cxrnode.settings import Receiving, Sender
+from cxrnode.sender import Sender
+from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 from tests.builders import CR, make_cxr, remade
 from tests.peers import program

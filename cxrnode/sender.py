@@ -1,0 +1,41 @@
+"""Sender: who may send to this node, and where it is called back where results go to whoever sent the study."""
+
+import ipaddress
+
+from pydantic import Field, field_validator
+
+from cxrnode.part import AeTitle, Part, Port
+
+
+class Sender(Part):
+    """A modality or PACS that may send to this node: its AE title and the addresses it may come from.
+
+    With `return_port` results can go back to it, at the address that it came from, under `return_ae_title` (absent:
+    its own).
+    """
+
+    ae_title: AeTitle
+    addresses: tuple[str, ...] = Field(min_length=1)
+    return_port: Port | None = None
+    return_ae_title: AeTitle | None = None
+
+    @field_validator("addresses")
+    @classmethod
+    def _networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            ipaddress.ip_network(address, strict=False)
+        return addresses
+
+    @property
+    def called(self) -> str:
+        """The AE title by which it is called back, and calls when it reports on storage commitment."""
+        return self.return_ae_title or self.ae_title
+
+    def admits(self, ae_title: str, address: str) -> bool:
+        """Whether an association from this AE title and address is this sender's."""
+        return ae_title == self.ae_title and self.is_at(address)
+
+    def is_at(self, address: str) -> bool:
+        """Whether this is one of its addresses."""
+        here = ipaddress.ip_address(address)
+        return any(here in ipaddress.ip_network(network, strict=False) for network in self.addresses)

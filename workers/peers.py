@@ -1,0 +1,78 @@
+"""The peer behind a lease's destination: which one it is, and what its circuit learns from a call."""
+
+from datetime import UTC, datetime
+
+from cxrnode.destination import Destination
+from cxrnode.errors import NoWayBack, PeerUnavailable
+from cxrnode.ledger import circuits, returns, work
+from cxrnode.ledger.returns import Origin
+from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
+from cxrnode.sender import Sender
+from workers.desk import Desk
+
+LOG = logger("peers")
+
+
+def peer_of(desk: Desk, lease: Lease) -> Destination:
+    """The destination, or the sender that it stands for.
+
+    Raises PeerUnavailable when the settings do not name it (any more), or it was waited for too long, and NoWayBack.
+    """
+    named = {destination.name: destination for destination in desk.settings.destinations}
+    if lease.destination not in named:
+        raise PeerUnavailable(
+            f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
+        )
+    if lease.passage.away:
+        raise PeerUnavailable(f"{lease.destination}: {lease.passage.away}")
+    destination = named[lease.destination]
+    return sender_of(desk, lease.round_key, destination) if destination.return_to_sender else destination
+
+
+def sender_of(desk: Desk, round_key: str, destination: Destination) -> Destination:
+    """The first of a study's senders that can be called back, noted for good with the round. Raises NoWayBack."""
+    before = returns.noted(desk.ledger, round_key, destination.name)
+    origins = [before] if before else returns.origins(desk.ledger, round_key)
+    for origin in origins:
+        sender = _calls(desk, origin)
+        if sender is not None and sender.return_port is not None:
+            returns.note(desk.ledger, round_key, destination.name, origin)
+            return destination.at(sender.called, origin.address, sender.return_port)
+    names = ", ".join(dict.fromkeys(origin.ae_title for origin in origins))
+    raise NoWayBack(f"{destination.name}: nothing can be sent to {names}: no return_port in receiving.senders")
+
+
+def failed(desk: Desk, lease: Lease, reason: str, now: datetime) -> bool:
+    """The peer gave no answer; whether its circuit is open, and decides for all its tasks when it is called again."""
+
+    def next_try(failures: int) -> datetime:
+        return desk.retry_at(failures, now)
+
+    held = circuits.failed(desk.ledger, lease.task_key, reason, now, next_try, probe=lease.passage.probe)
+    if held:
+        LOG.error("destination away", destination=lease.destination, reason=reason)
+    return held
+
+
+def answered(desk: Desk, lease: Lease) -> None:
+    """The peer is there: whatever waits for it is due."""
+    if circuits.answered(desk.ledger, lease.task_key):
+        LOG.info("destination back", destination=lease.destination)
+
+
+def not_called(desk: Desk, lease: Lease) -> None:
+    """There was nothing to ask the peer: if this was its probe, another one is."""
+    if lease.passage.probe:
+        circuits.not_called(desk.ledger, lease.task_key, datetime.now(UTC))
+
+
+def put_back(desk: Desk, lease: Lease, trouble: str, now: datetime, *, held: bool) -> None:
+    """Give the task back, due as its own attempts say, or (`held`) as its peer's circuit says, and then no attempt."""
+    due_at = now if held else desk.retry_at(lease.attempts, now)
+    work.put_back(desk.ledger, lease, due_at, trouble, counts=not held)
+
+
+def _calls(desk: Desk, origin: Origin) -> Sender | None:
+    admitting = (one for one in desk.settings.receiving.senders if one.admits(*origin))
+    return next(admitting, None)
