@@ -80,7 +80,7 @@ class Destination(Part):
     def _nowhere(cls, given: Any) -> Any:
         if not (isinstance(given, dict) and given.get("return_to_sender") is True):
             return given
-        if place := sorted(NOWHERE.keys() & given.keys()):
+        if place := [name for name, value in NOWHERE.items() if given.get(name, value) != value]:
             told = f"return_to_sender goes where the study came from; wanted no {', '.join(place)}"
             raise ValueError(f"{told}: return_port and return_ae_title of the sender say them")
         return given | NOWHERE

@@ -39,18 +39,18 @@ class Mute:
 
 @dataclass
 class Cable:
-    """Carries bytes to a port on loopback and back, and is cut for good after so many bytes of one direction.
+    """Carries bytes to a port on loopback and back; `there` or `back` is cut for good after so many bytes.
 
-    The first `cuts` associations are cut; None: a direction is never cut. With `swallow` what comes back after the
-    cut is read and thrown away first, so that the peer believes that it was heard.
+    Only the first `cuts` connections are cut; `carried` has how many bytes the last one carried there and back.
     """
 
     to_port: int
     there: int | None = None
     back: int | None = None
-    cuts: int = 1
+    cuts: int = 0
     port: int = 0
     calls: int = 0
+    carried: list[int] = field(default_factory=lambda: [0, 0])
 
     @contextmanager
     def laid(self) -> Iterator["Cable"]:
@@ -70,22 +70,23 @@ class Cable:
             while True:
                 near = server.accept()[0]
                 self.calls += 1
+                self.carried = [0, 0]
                 far = socket.create_connection(("127.0.0.1", self.to_port))
-                cut = self.calls <= self.cuts
-                for source, sink, limit in ((near, far, self.there), (far, near, self.back)):
-                    threading.Thread(target=_carry, args=(source, sink, limit if cut else None), daemon=True).start()
+                limits = (self.there, self.back) if self.calls <= self.cuts else (None, None)
+                for way, (source, sink) in enumerate(((near, far), (far, near))):
+                    arguments = (way, source, sink, limits[way], self.carried)
+                    threading.Thread(target=_carry, args=arguments, daemon=True).start()
 
 
-def _carry(source: socket.socket, sink: socket.socket, limit: int | None) -> None:
+def _carry(way: int, source: socket.socket, sink: socket.socket, limit: int | None, carried: list[int]) -> None:
     """Until either end closes, or `limit` bytes have gone through: then both ends are closed."""
-    carried = 0
     with suppress(OSError):
         while got := source.recv(65536):
-            if limit is not None and carried + len(got) > limit:
-                sink.sendall(got[: limit - carried])
+            passing = got if limit is None else got[: limit - carried[way]]
+            carried[way] += len(passing)
+            sink.sendall(passing)
+            if carried[way] == limit:
                 break
-            sink.sendall(got)
-            carried += len(got)
     for end in (source, sink):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -31,16 +31,17 @@ T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
 QUIET_S, HOUR = 20.0, timedelta(hours=1)
 
 
-def open_desk(folder: Path, destinations: Sequence[Destination], routes: Sequence[dict[str, Any]] = ()) -> Desk:
+def open_desk(
+    folder: Path, destinations: Sequence[Destination], routes: Sequence[dict[str, Any]] = (), **settings: Any
+) -> Desk:
     """A desk whose state lies in `folder`."""
-    state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}}
+    state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}} | settings
     return Desk(Settings(**state, destinations=destinations, routes=routes))
 
 
 def owing(folder: Path, studies: int, *destinations: Destination, **delivery: float) -> Desk:
     """A desk that owes each destination one small object of each of so many studies."""
-    state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}, "delivery": delivery}
-    desk = Desk(Settings(**state, destinations=destinations))
+    desk = open_desk(folder, destinations, delivery=delivery)
     now = datetime.now(UTC)
     for number in range(studies):
         uid = f"1.2.3.{number + 1}"
@@ -92,13 +93,19 @@ def turn(desk: Desk, now: datetime | None = None) -> int:
 
 
 def receive(
-    desk: Desk, film: FileDataset, calling_ae: str = "DXROOM1", *, at: datetime = T0, ledger_away: bool = False
+    desk: Desk,
+    film: FileDataset,
+    calling_ae: str = "DXROOM1",
+    *,
+    at: datetime = T0,
+    ledger_away: bool = False,
+    address: str = "::1",
 ) -> None:
     """One film on the disk and, unless the ledger is away, in the ledger, as the receiver leaves it."""
     content = saved(film, desk.settings.node.state_dir / "film.dcm").read_bytes()
     uids = (film.SOPInstanceUID, film.SOPClassUID, film.StudyInstanceUID, "1.2.840.10008.1.2.1")
     sha256 = hashlib.sha256(content).hexdigest()
-    came = (sha256, len(content), calling_ae, "CXRNODE", "::1", "1", at.isoformat())
+    came = (sha256, len(content), calling_ae, "CXRNODE", address, "1", at.isoformat())
     receipt = keep(desk.spool, content, Receipt(desk.spool.key_for(film.SOPInstanceUID), *uids, *came))
     if not ledger_away:
         arrivals.note(desk.ledger, [receipt])

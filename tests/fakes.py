@@ -1,6 +1,7 @@
 """Peers that are real SCPs on loopback and misbehave on request, and a model that says what it is told."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ class FakePacs:
     """SOP Instance UID and the data set's bytes of every C-STORE, taken or not"""
     storage_classes: Sequence[str] | None = None
     """what it takes; None: everything"""
+    rejects: list[tuple[int, int, int]] = field(default_factory=list)
+    """result, source and diagnostic (PS3.8 Table 9-21) of the first associations, which it rejects"""
+    delays_s: list[float] = field(default_factory=list)
+    """how long it takes over each C-STORE, in turn"""
     port: int = 0
 
     @contextmanager
@@ -36,7 +41,11 @@ class FakePacs:
         everything = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
         for storage_class in everything if self.storage_classes is None else self.storage_classes:
             ae.add_supported_context(storage_class)
-        handlers = [(evt.EVT_C_STORE, self._on_c_store), *self._offer_more(ae)]
+        handlers = [
+            (evt.EVT_C_STORE, self._on_c_store),
+            (evt.EVT_REQUESTED, self._on_requested),
+            *self._offer_more(ae),
+        ]
         server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         self.port = server.server_address[1]
         try:
@@ -52,6 +61,12 @@ class FakePacs:
     def _offer_more(self, ae: AE) -> Sequence[evt.EventHandlerType]:
         return ()
 
+    def _on_requested(self, event: evt.Event) -> None:
+        if self.rejects:
+            event.assoc.acse.send_reject(*self.rejects.pop(0))
+            event.assoc.is_rejected = True
+            event.assoc.kill()
+
     def _on_c_store(self, event: evt.Event) -> int:
         if self.drop_after is not None and len(self.stored) >= self.drop_after:
             event.assoc.abort()
@@ -62,6 +77,7 @@ class FakePacs:
             dataset = event.dataset
             dataset.file_meta = event.file_meta
             self.stored.append(dataset)
+        time.sleep(self.delays_s.pop(0) if self.delays_s else 0)
         return status
 
 

@@ -16,7 +16,7 @@ import tomli_w
 from pydicom import Dataset
 
 from cxrnode.deliver import echo, send
-from cxrnode.destination import NOWHERE, Destination
+from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import account, round_lines
@@ -129,7 +129,7 @@ def running_node(
         tables.setdefault(name, {}).update(table)
     config = folder / "node.toml"
     listed = {
-        "destinations": [as_table(one) for one in destinations],
+        "destinations": [one.model_dump(mode="json") for one in destinations],
         "routes": list(routes),
     }
     config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
@@ -149,11 +149,6 @@ def running_node(
             process.wait(60)
     left = {pid: command for pid, command in children.items() if Path(f"/proc/{pid}").exists()}
     assert not left, f"left running: {left}"
-
-
-def as_table(destination: Destination) -> dict[str, Any]:
-    """A destination as a table of the settings file."""
-    return destination.model_dump(mode="json", exclude=set(NOWHERE) if destination.return_to_sender else None)
 
 
 def saved(instance: Dataset, path: Path) -> Path:
