@@ -1,5 +1,6 @@
 """A destination that is away: the others get everything, it is asked seldom, and gets everything once it is back."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,16 @@ from sqlalchemy import select, update
 
 from cxrnode import deliver
 from cxrnode.destination import Destination
-from cxrnode.ledger import circuits, work
+from cxrnode.errors import Unknown
+from cxrnode.ledger import circuits, parcels, work
 from cxrnode.ledger.account import account, round_lines
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.quarantine import waiting
-from cxrnode.ledger.tables import tasks
+from cxrnode.ledger.tables import Fate, tasks
 from cxrnode.ledger.timeline import timeline
+from cxrnode.quarantine import retry_destination
 from cxrnode.samples import free_ports
+from cxrnode.status import show
 from tests.cables import Mute
 from tests.desks import owing, turn
 from tests.fakes import FakePacs
@@ -222,6 +226,76 @@ def test_a_probe_that_dies_with_its_worker_is_followed_by_another(tmp_path: Path
     assert work.due(desk.ledger, later + timedelta(seconds=599), {}) == []
     (another,) = work.due(desk.ledger, later + timedelta(seconds=601), {})
     assert another.task_key != probe.task_key
+
+
+def test_a_probe_that_has_nothing_left_to_send_makes_room_for_another(tmp_path: Path) -> None:
+    """Red without `peers.not_called` in `delivery._try`: the next one would wait for the probe's lease to end."""
+    back = FakePacs(port=free_ports(1)[0])
+    desk = owing(tmp_path, 4, away(back.port), **SLOW)
+    turns(desk)
+    later = datetime.now(UTC) + HOUR
+    (probe,) = work.due(desk.ledger, later, {})
+    (held,) = work.lease(desk.ledger, probe.task_key, later, 600)
+    with desk.ledger.writing() as db:
+        parcels.cancel_due(db, held.round_key, Fate.WITHDRAWN, later)
+    deliver_leased(desk, held)
+    with back.listening(back.port):
+        assert turn(desk, later) == 1
+        assert turn(desk, later) == 2
+    assert len(back.stored) == 3
+
+
+def test_calls_that_had_begun_before_it_opened_do_not_lengthen_the_wait(tmp_path: Path) -> None:
+    """Red without the `not probe` in `circuits.failed`."""
+    (port,) = free_ports(1)
+    desk = owing(tmp_path, OPENS_AFTER + 3, away(port), **SLOW)
+    now = datetime.now(UTC)
+    begun = [work.lease(desk.ledger, task.task_key, now, 600) for task in work.due(desk.ledger, now, {})]
+    for (held,) in begun:
+        deliver_leased(desk, held)
+    (told,) = circuits.opened(desk.ledger)
+    assert (told.failures, told.waiting) == (OPENS_AFTER, OPENS_AFTER + 3)
+    assert told.next_try <= now + timedelta(seconds=60 * 4 + 10)
+
+
+def test_a_commitment_request_waits_behind_it_and_its_refusal_is_an_answer(tmp_path: Path) -> None:
+    """Red without `passage` for commitment: every round would ask by itself."""
+    pacs = FakePacs(port=free_ports(1)[0])
+    desk = owing(tmp_path, STUDIES, pacs.destination(name="away", timeout_s=1), **SLOW)
+    with pacs.listening(pacs.port):
+        assert turn(desk) == STUDIES
+    with counted() as calls:
+        turns(desk)
+    assert len(calls) == OPENS_AFTER
+    (told,) = circuits.opened(desk.ledger)
+    with pacs.listening(pacs.port):
+        assert turn(desk, told.next_try) == 1
+        assert circuits.opened(desk.ledger) == []
+        turn(desk, told.next_try + HOUR)
+    assert {line.state for line in round_lines(desk.ledger)} == {"finished"}
+
+
+def test_the_status_says_since_when_why_how_much_and_until_when(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (port,) = free_ports(1)
+    desk = owing(tmp_path, 4, away(port), **SLOW)
+    turns(desk)
+    (told,) = circuits.opened(desk.ledger)
+    capsys.readouterr()
+    show(desk.settings, as_json=True, limit=1)
+    (shown,) = json.loads(capsys.readouterr().out)["away"]
+    assert (shown["destination"], shown["waiting"], shown["failures"]) == ("away", 4, OPENS_AFTER)
+    assert (shown["since"], shown["next_try"]) == (told.since.isoformat(), told.next_try.isoformat())
+    assert f"127.0.0.1:{port}" in shown["reason"]
+    show(desk.settings, as_json=False, limit=1)
+    table = capsys.readouterr().out
+    assert "Destinations that are away" in table
+    with pytest.raises(Unknown, match="no destination is called 'pacs'; wanted one of: away"):
+        retry_destination(desk.settings, "pacs", dry_run=True, as_json=False)
+    retry_destination(desk.settings, "away", dry_run=False, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"dry_run": False, "destination": "away", "deliveries": 4}
+    assert turn(desk) == 1
 
 
 def test_the_wait_is_doubled_and_half_of_it_drawn_by_lot(tmp_path: Path) -> None:
