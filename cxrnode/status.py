@@ -66,7 +66,7 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
         )
     console.print(rounds)
     for row in lines:
-        for told in filter(None, (*row.commitment.values(), _withdrawn(row), _changed(row))):
+        for told in filter(None, (_stands(row), *row.commitment.values(), _withdrawn(row), _changed(row))):
             text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -79,6 +79,10 @@ def _print_away(away: Sequence[Circuit]) -> None:
         times = (f"{one.since:%Y-%m-%d %H:%M:%S}", f"{one.next_try:%Y-%m-%d %H:%M:%S}")
         table.add_row(escape(one.peer), *times, str(one.waiting), escape(one.reason))
     Console().print(table)
+
+
+def _stands(row: RoundLine) -> str:
+    return "" if row.stands is None else f"nothing new to read: the results of round {row.stands} stand"
 
 
 def _withdrawn(row: RoundLine) -> str:

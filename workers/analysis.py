@@ -9,6 +9,7 @@ from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
+from cxrnode.late import gist
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.work import Lease
@@ -106,11 +107,19 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
         stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
         route=route,
         prevalence=model.algorithm.prevalence if model else None,
+        gist=gist(study.instances, analysis.readings),
     )
     reached(Point.RESULTS_KEPT)
-    outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
+    kept = outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
     reached(Point.ANALYSED)
-    told = {"outcome": analysis.outcome, "objects": len(rows), "attempts": lease.attempts, "route": route}
+    if not kept:
+        desk.spool.purge_results(lease.round_key)
+    told = {
+        "outcome": analysis.outcome,
+        "objects": len(rows) if kept else 0,
+        "attempts": lease.attempts,
+        "route": route,
+    }
     LOG.info("analysed", study=study.key, **told)
 
 

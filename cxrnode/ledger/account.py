@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, select
 
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.standing import standing_number, stood_on
 from cxrnode.ledger.tables import (
     TAKEN,
     Fate,
@@ -68,6 +69,8 @@ class RoundLine:
     prevalence: float | None
     """that the probability holds for"""
     instances: int
+    stands: int | None
+    """the number of the earlier round whose results stand, as this one has nothing new to say"""
     probability: float | None
     reasons: tuple[str, ...]
     objects: int
@@ -94,6 +97,7 @@ def account(ledger: Ledger, spool: Spool) -> Account:
     places: Counter[tuple[str, str]] = Counter()
     with ledger.reading() as db:
         latest = _latest_closed_rounds(db)
+        bearers = _bearers(db)
         outcomes = {(row.round_key, row.instance_key): row.outcome for row in db.execute(select(readings))}
         held = _rounds_being_analysed(db)
         committing = _rounds_being_committed(db)
@@ -115,6 +119,7 @@ def account(ledger: Ledger, spool: Spool) -> Account:
                 places["waiting for the study to be complete", ""] += 1
             else:
                 outcome = outcomes.get((covering.key, row.key), "")
+                covering = bearers.get(covering.key, covering)
                 sent = fates.get((covering.key, covering.key in withdrawn), Counter())
                 if covering.state == State.ANALYSED and covering.key in committing:
                     place = "waiting for commitment"
@@ -147,6 +152,13 @@ def study_key_of(ledger: Ledger, study_instance_uid: str) -> str | None:
 def _latest_closed_rounds(db: Connection) -> dict[str, Row[tuple[object, ...]]]:
     closed = select(rounds).where(rounds.c.state != State.ARRIVING).order_by(rounds.c.number)
     return {row.study_key: row for row in db.execute(closed)}
+
+
+def _bearers(db: Connection) -> dict[str, Row[tuple[object, ...]]]:
+    """Of each round that made no results of its own, the one whose results stand."""
+    stands_on = stood_on(db)
+    known = {row.key: row for row in db.execute(select(rounds).where(rounds.c.key.in_(set(stands_on.values()))))}
+    return {key: known[bearer] for key, bearer in stands_on.items()}
 
 
 def _rounds_being_analysed(db: Connection) -> set[str]:
@@ -226,6 +238,7 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         model=row.model or "",
         prevalence=routed.prevalence if routed else None,
         instances=len(db.execute(covered).all()),
+        stands=standing_number(db, row.key),
         probability=max(probabilities, default=None),
         reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),
         objects=len(results),

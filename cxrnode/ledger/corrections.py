@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, or_, select, update
 
 from cxrnode.ledger.parcels import cancel_due, finish_if_done
+from cxrnode.ledger.standing import stood_on
 from cxrnode.ledger.tables import (
     TAKEN,
     Fate,
@@ -57,13 +58,15 @@ def outdated(db: Connection, study_key: str, number: int) -> bool:
 
 
 def _delivered(db: Connection, study_key: str) -> set[str]:
+    """The rounds of which a destination has accepted anything, and those for which these stand."""
     accepted = (rounds.c.study_key == study_key, deliveries.c.fate.in_(TAKEN))
     joined = (
         select(rounds.c.key)
         .join(objects, objects.c.round_key == rounds.c.key)
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
     )
-    return set(db.execute(joined.where(*accepted)).scalars())
+    found = set(db.execute(joined.where(*accepted)).scalars())
+    return found | {later for later, earlier in stood_on(db).items() if earlier in found}
 
 
 def _being_analysed(db: Connection, round_key: str) -> bool:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Row, Select, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
@@ -23,6 +23,7 @@ from cxrnode.ledger.tables import (
     TaskState,
     Work,
     deliveries,
+    gists,
     instances,
     objects,
     purges,
@@ -62,6 +63,8 @@ class RoundResult:
     stages_ms: Mapping[str, float]
     route: str = ""
     prevalence: float | None = None
+    gist: str = ""
+    """what the results say (cxrnode/late.py); empty of an analysis that was given up"""
 
 
 def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
@@ -81,11 +84,14 @@ def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
         )
 
 
-def finish_analysis(ledger: Ledger, held: Lease, result: RoundResult, now: datetime) -> None:
-    """Write a round's outcome and make its deliveries due, all or nothing; raises StaleLease when the lease is lost."""
+def finish_analysis(ledger: Ledger, held: Lease, result: RoundResult, now: datetime) -> bool:
+    """Write a round's outcome and make its deliveries due, all or nothing; raises StaleLease when the lease is lost.
+
+    False: earlier results stand, these are not kept, and nothing is sent.
+    """
     with ledger.writing() as db:
         settle(db, held, TaskState.DONE, last_error="")
-        _write_result(db, held.round_key, result, now)
+        return _write_result(db, held.round_key, result, now)
 
 
 def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
@@ -98,9 +104,14 @@ def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
         _write_result(db, held.round_key, RoundResult(Outcome.FAILED, failed, (), {}, "", {}), now)
 
 
-def _write_result(db: Connection, round_key: str, result: RoundResult, now: datetime) -> None:
+def _write_result(db: Connection, round_key: str, result: RoundResult, now: datetime) -> bool:
+    """Whether the result's objects are kept."""
     written = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
     db.execute(insert(routings).values(round_key=round_key, route=result.route, prevalence=result.prevalence))
+    stands_on = _same_before(db, written, result) if result.gist else None
+    db.execute(insert(gists).values(round_key=round_key, gist=result.gist, stands_on=stands_on))
+    if stands_on is not None:
+        result = replace(result, objects=(), sent_to={})
     for reading in result.readings:
         db.execute(insert(readings).values(round_key=round_key, **vars(reading)))
     for item in result.objects:
@@ -114,6 +125,30 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
     if outdated(db, written.study_key, written.number):
         cancel_due(db, round_key, Fate.SUPERSEDED, now)
     finish_if_done(db, round_key, now)
+    return stands_on is None
+
+
+def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundResult) -> str | None:
+    """The earlier round of a study whose results say the same, and are or will be wherever these are to go; its key.
+
+    It is the latest that made results; None where that one says something else, or does not stand.
+    """
+    of_study = rounds.c.study_key == later.study_key
+    db.execute(select(rounds.c.key).where(of_study).order_by(rounds.c.number).with_for_update())  # nobody withdraws now
+    made = (
+        select(rounds.c.key, gists.c.gist)
+        .select_from(rounds.join(objects).outerjoin(gists, gists.c.round_key == rounds.c.key))
+        .where(of_study, rounds.c.number < later.number, objects.c.role == Family.REPORT)
+        .order_by(rounds.c.number.desc())
+    )
+    latest = db.execute(made).first()
+    if latest is None or latest.gist != result.gist:
+        return None
+    if db.execute(select(withdrawals).where(withdrawals.c.round_key == latest.key)).first() is not None:
+        return None
+    sent = select(deliveries.c.destination).join(objects).where(objects.c.round_key == latest.key)
+    there = set(db.execute(sent.where(deliveries.c.fate.in_([*TAKEN, Fate.DUE]))).scalars())
+    return str(latest.key) if there >= set(result.sent_to) else None
 
 
 def _instances(db: Connection, spool: Spool, study_key: str, number: int) -> tuple[Instance, ...]:

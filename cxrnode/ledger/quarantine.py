@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_
 from cxrnode.ledger.arrivals import read_again
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
+from cxrnode.ledger.standing import repeating
 from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks, withdrawals
 from cxrnode.ledger.work import again
 from cxrnode.uids import Role
@@ -70,14 +71,16 @@ def not_taken() -> Select[tuple[object, ...]]:
 
 
 def wanted() -> ColumnElement[bool]:
-    """Whether an object's delivery still matters: its round is the study's latest and stands, or it is a note."""
-    stands = and_(_latest(), rounds.c.key.not_in(select(withdrawals.c.round_key)))
+    """Whether an object's delivery still matters: its round is the latest with results and stands, or it is a note."""
+    stands = and_(_latest(but=repeating()), rounds.c.key.not_in(select(withdrawals.c.round_key)))
     return or_(objects.c.role == Role.REJECTION, stands)
 
 
-def _latest() -> ColumnElement[bool]:
+def _latest(but: Select[tuple[str]] | None = None) -> ColumnElement[bool]:
+    """Whether a round is its study's latest, some left out."""
     later = rounds.alias()
-    return ~exists().where(later.c.study_key == rounds.c.study_key, later.c.number > rounds.c.number)
+    counts = [] if but is None else [later.c.key.not_in(but)]
+    return ~exists().where(later.c.study_key == rounds.c.study_key, later.c.number > rounds.c.number, *counts)
 
 
 def _analysis(row: Row[tuple[object, ...]]) -> Waiting:

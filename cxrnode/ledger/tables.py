@@ -164,6 +164,14 @@ routings = Table(  # beside `rounds`, so that a ledger of before there were rout
     Column("prevalence", Float),
 )
 
+gists = Table(  # beside `rounds`: what the results of each say, and whose results stand where it says nothing new
+    "gists",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("gist", String(64), nullable=False),
+    Column("stands_on", KEY, ForeignKey("rounds.key")),
+)
+
 withdrawals = Table(  # beside `rounds`, likewise
     "withdrawals",
     metadata,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, select
 from cxrnode.ledger.circuits import peer_of_task
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
+from cxrnode.ledger.standing import standing_number
 from cxrnode.ledger.tables import (
     Kind,
     State,
@@ -83,7 +84,9 @@ def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
         mine = (tasks.c.round_key == row.key, tasks.c.work == Work.ANALYSE)
         task = db.execute(select(tasks).where(*mine)).one()
         what = "given up" if task.state == TaskState.ABANDONED else "analysed"
-        told = [row.outcome, row.model, _count(task.attempts, "attempt"), task.last_error]
+        number = standing_number(db, row.key)
+        stands = "" if number is None else f"nothing new to read: the results of round {number} stand"
+        told = [row.outcome, row.model, _count(task.attempts, "attempt"), stands, task.last_error]
         took_s = (row.analysed_at - row.closed_at).total_seconds()
         yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s)
     if row.state == State.FINISHED:

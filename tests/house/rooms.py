@@ -16,7 +16,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "tools": (
         *("spool", "doorway", "dimse", "correction", "commitment", "calling", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
-        *("opening", "orientation", "regions"),
+        *("opening", "orientation", "regions", "late"),
         *("results", "render", "samples"),
     ),
     "values": (
