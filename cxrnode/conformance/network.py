@@ -12,6 +12,7 @@ from cxrnode import calling, receive
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
+from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
 from cxrnode.receive import StoreStatus
 from cxrnode.settings import Settings
@@ -75,6 +76,8 @@ class Network:
     initiator: dict[str, float | None]
     answers: tuple[tuple[str, str, str], ...]
     judged: tuple[tuple[str, str], ...]
+    opens_after: int
+    """calls in vain after which a destination counts as away"""
     commitment: Commitment
 
 
@@ -102,6 +105,7 @@ def network(settings: Settings) -> Network:
         initiator={name: getattr(initiator, name) for name in (*LIMITS, "connection_timeout")},
         answers=_answers(STATUSES),
         judged=tuple(_judged()),
+        opens_after=OPENS_AFTER,
         commitment=_commitment(),
     )
 
