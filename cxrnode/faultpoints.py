@@ -45,6 +45,7 @@ class Fault(StrEnum):
     KILL_ALL = "kill -9 of the process and its parent"
     STOP_ALL = "process and parent paused"
     MEMORY = "out of memory"
+    HANG = "hangs for ever"
 
 
 def reached(point: Point) -> None:
@@ -68,3 +69,6 @@ def _suffer(planted: Path) -> None:
             os.killpg(0, signal.SIGSTOP)
         case Fault.MEMORY:
             raise MemoryError(planted.name)
+        case Fault.HANG:
+            while True:
+                signal.pause()

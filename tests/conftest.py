@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow import matrix
 from tests.referee import table
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -18,9 +19,14 @@ def shared_data() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the judges of the results said, where any did."""
+    """Print what the judges of the results said, and the kill matrix, where there is any of it."""
     lines = table.lines_in(report for reports in terminalreporter.stats.values() for report in reports)
     if lines:
         terminalreporter.section("referees")
         for line in table.in_words(lines):
+            terminalreporter.write_line(line)
+    rows = matrix.rows_in(report for reports in terminalreporter.stats.values() for report in reports)
+    if rows:
+        terminalreporter.section("kill matrix")
+        for line in matrix.in_words(rows):
             terminalreporter.write_line(line)

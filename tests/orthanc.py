@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +16,56 @@ from cxrnode.family import Family
 from cxrnode.samples import free_ports
 from tests.peers import program
 
+RECEIVED = """
+function ReceivedInstanceFilter(dicom, origin)
+  local file = io.open("%s", "a")
+  file:write(dicom.SOPInstanceUID .. "\\n")
+  file:close()
+  return true
+end
+"""
+"""Lua that notes each C-STORE, also of what it has already"""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Orthanc:
-    """A running Orthanc."""
+    """A real Orthanc, with all of its files in `folder`."""
 
+    folder: Path
     dicom_port: int
     http_port: int
     node_port: int = 0
     """where it reports to on storage commitment; 0: it knows no port, and is not asked for it"""
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, again with what it had; returns when it answers."""
+        log = self.folder / "orthanc.log"
+        with log.open("ab") as sink:
+            command = [program("Orthanc"), str(self.folder / "orthanc.json")]
+            self.process = subprocess.Popen(command, stdout=sink, stderr=sink)
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                self.get("/system")
+            except OSError:
+                if time.monotonic() > give_up or self.process.poll() is not None:
+                    raise AssertionError(log.read_text()[-4000:]) from None
+                time.sleep(0.2)
+            else:
+                return
+
+    def end(self) -> None:
+        """End it by pid."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    @property
+    def received(self) -> Counter[str]:
+        """How often it was sent each SOP Instance UID."""
+        noted = self.folder / "received.txt"
+        return Counter(noted.read_text().split() if noted.exists() else ())
 
     @property
     def destination(self) -> Destination:
@@ -51,6 +93,16 @@ class Orthanc:
         path = f"http://127.0.0.1:{self.http_port}/instances/{name}"
         urllib.request.urlopen(urllib.request.Request(path, method="DELETE"), timeout=30).close()
 
+    def saved(self) -> list[Path]:
+        """Every instance it holds, as files."""
+        folder = self.folder / "filed"
+        folder.mkdir(exist_ok=True)
+        found = [folder / f"{name}.dcm" for name in self.get("/instances")]
+        for path in found:
+            if not path.exists():
+                path.write_bytes(self.read(f"/instances/{path.stem}/file"))
+        return found
+
     def files(self) -> list[bytes]:
         """Every instance it holds, as PS3.10 bytes."""
         return [self.read(f"/instances/{name}/file") for name in self.get("/instances")]
@@ -63,12 +115,13 @@ def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
     With the node's port it is asked for storage commitment, and reports back there.
     """
     dicom_port, http_port = free_ports(2)
-    config = folder / "orthanc.json"
+    (folder / "received.lua").write_text(RECEIVED % (folder / "received.txt"))
     settings = {
         "Name": "test",
         "StorageDirectory": str(folder / "orthanc"),
         "IndexDirectory": str(folder / "orthanc"),
         "Plugins": [],
+        "LuaScripts": [str(folder / "received.lua")],
         "DicomAet": "ORTHANC",
         "DicomPort": dicom_port,
         "DicomCheckCalledAet": True,
@@ -81,26 +134,10 @@ def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "OverwriteInstances": False,
     }
-    config.write_text(json.dumps(settings))
-    with (folder / "orthanc.log").open("wb") as sink:
-        process = subprocess.Popen([program("Orthanc"), str(config)], stdout=sink, stderr=sink)
-        orthanc = Orthanc(dicom_port, http_port, node_port)
-        try:
-            _wait_until_up(orthanc, process, folder / "orthanc.log")
-            yield orthanc
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait_until_up(orthanc: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + 60
-    while True:
-        try:
-            orthanc.get("/system")
-        except OSError:
-            if time.monotonic() > give_up or process.poll() is not None:
-                raise AssertionError(log.read_text()[-4000:]) from None
-            time.sleep(0.2)
-        else:
-            return
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    orthanc = Orthanc(folder, dicom_port, http_port, node_port)
+    try:
+        orthanc.start()
+        yield orthanc
+    finally:
+        orthanc.end()

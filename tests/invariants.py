@@ -1,0 +1,110 @@
+"""The promise, held against the files, the ledger and a real archive at rest: I1 to I4; I5 is for a row's bystander.
+
+I1 every instance answered 0x0000 is on the disk with its receipt, and in the ledger.
+I2 every study has ended as delivered, refused, failed or waiting for a named thing; counts sum.
+I3 one current result a study and round; no object sent twice once accepted, none changed under one UID.
+I4 delivered means committed, and what is committed is there.
+I5 a failure of one study never stops another.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pydicom
+from pydicom.filereader import read_file_meta_info
+from sqlalchemy import select
+
+from cxrnode.family import Family
+from cxrnode.finding import Outcome
+from cxrnode.ledger import Ledger
+from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.tables import TAKEN, Fate, State, deliveries, instances, objects
+from cxrnode.settings import Settings
+from cxrnode.spool import Spool
+from tests.orthanc import Orthanc
+
+HEADER_UIDS = ["SOPInstanceUID", "StudyInstanceUID"]
+
+
+def broken(settings: Settings, acknowledged: Collection[Path], archive: Orthanc, *, again: int = 0) -> list[str]:
+    """What of the promise does not hold, a line each; empty when all of it does.
+
+    `acknowledged` are the files answered 0x0000. So many objects as `again` may have come to the archive once more than
+    its answers came back: an answer that was lost is no acceptance.
+    """
+    ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
+    try:
+        return [
+            *(f"I1: {told}" for told in _lost(ledger, spool, acknowledged)),
+            *(f"I2: {told}" for told in _silent(ledger, spool, acknowledged)),
+            *(f"I3: {told}" for told in _doubled(ledger, spool, archive, again)),
+            *(f"I4: {told}" for told in _not_committed(ledger, archive)),
+        ]
+    finally:
+        ledger.close()
+
+
+def _lost(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Iterator[str]:
+    with ledger.reading() as db:
+        entered = set(db.execute(select(instances.c.key)).scalars())
+    for file in acknowledged:
+        key = spool.key_for(str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID))
+        try:
+            kept, receipt = data_set_bytes(spool.image(key)), spool.receipt(key)
+        except FileNotFoundError:
+            yield f"{file.name} is not on the disk"
+            continue
+        if kept != data_set_bytes(file) or receipt.sha256 != hashlib.sha256(kept).hexdigest():
+            yield f"{file.name} is on the disk with other bytes"
+        if key not in entered:
+            yield f"{file.name} is not in the ledger"
+
+
+def _silent(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Iterator[str]:
+    total, told = account(ledger, spool), round_lines(ledger)
+    headers = [pydicom.dcmread(file, specific_tags=HEADER_UIDS) for file in acknowledged]
+    sent, studies = len({one.SOPInstanceUID for one in headers}), len({one.StudyInstanceUID for one in headers})
+    if not total.balanced or total.total < sent:
+        yield f"{sent} instances were acknowledged, {total.total} are there, balanced: {total.balanced}"
+    if len({line.study for line in told}) < studies:
+        yield f"{studies} studies were acknowledged, {len({line.study for line in told})} have a round"
+    for line in told:
+        if line.state != State.FINISHED or line.outcome not in set(Outcome):
+            named = f"round {line.round_number} of study {line.study[:8]}"
+            yield f"{named} is {line.state}, its outcome {line.outcome!r}, its last error {line.last_error!r}"
+
+
+def _doubled(ledger: Ledger, spool: Spool, archive: Orthanc, again: int) -> Iterator[str]:
+    filed = {str(pydicom.dcmread(file).SOPInstanceUID): data_set_bytes(file) for file in archive.saved()}
+    with ledger.reading() as db:
+        made = {row.sop_instance_uid: row for row in db.execute(select(objects))}
+        taken = set(db.execute(select(deliveries.c.sop_instance_uid).where(deliveries.c.fate.in_(TAKEN))).scalars())
+    for uid in filed.keys() - taken:
+        yield f"the archive holds {uid}, which the ledger does not say was taken"
+    for uid in filed.keys() & made.keys():
+        if filed[uid] != data_set_bytes(spool.result(made[uid].round_key, made[uid].file)):
+            yield f"the archive holds other bytes than were kept under {uid}"
+    reports = Counter(row.round_key for row in made.values() if row.role == Family.REPORT)
+    yield from (f"{count} reports of one round" for count in reports.values() if count > 1)
+    extra = archive.received - Counter(filed.keys())
+    if extra.total() > again:
+        yield f"sent again: {extra.total()} objects; wanted {again} at the most"
+
+
+def _not_committed(ledger: Ledger, archive: Orthanc) -> Iterator[str]:
+    with ledger.reading() as db:
+        fates = {row.sop_instance_uid: row.fate for row in db.execute(select(deliveries))}
+    there = set(archive.received)
+    for uid, fate in fates.items():
+        if fate in {Fate.ACCEPTED, Fate.NOT_COMMITTED}:
+            yield f"{uid} is {fate} by an archive that offers commitment"
+        if fate == Fate.COMMITTED and uid not in there:
+            yield f"{uid} is said to be committed, and was never sent"
+
+
+def data_set_bytes(file: Path) -> bytes:
+    """A PS3.10 file's data set as it lies there, without preamble and file meta information (PS3.10 7.1)."""
+    head = read_file_meta_info(file)
+    return file.read_bytes()[132 + 12 + head.FileMetaInformationGroupLength :]
