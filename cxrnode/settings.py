@@ -210,6 +210,12 @@ class Settings(BaseSettings):
                 f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "
                 "a lease must outlive the longest task"
             )
+        faults += [
+            f"destinations {one.name}: timeout_s = {one.timeout_s:g} is not below queue.time_limit_s = "
+            f"{self.queue.time_limit_s}; a delivery to a silent archive would be stopped before it can say so"
+            for one in self.destinations
+            if one.timeout_s >= self.queue.time_limit_s
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         return self

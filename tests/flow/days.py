@@ -93,7 +93,7 @@ def long_day(folder: Path) -> Iterator[Day]:
     faults.mkdir()
     with ExitStack() as stack:
         archive = stack.enter_context(running_orthanc(folder, port))
-        destination = archive.destination.model_copy(update={"commitment_timeout_s": 5.0, "timeout_s": 10.0})
+        destination = archive.destination.model_copy(update={"commitment_timeout_s": 5.0, "timeout_s": 3.0})
         delivery: dict[str, object] = {"first_retry_s": 1.0, "longest_retry_s": 4.0}
         settings = {"queue": QUEUE, "receiving": {"port": port}, "delivery": delivery}
         yield Day(stack.enter_context(running_node(folder, destination, faults=faults, **settings)), archive, faults)

@@ -118,6 +118,10 @@ def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
     [
         ("[queue]\nlease_s = 100\ntime_limit_s = 300\n", "a lease must outlive the longest task"),
         (
+            '[[destinations]]\nname = "a"\nae_title = "A"\nhost = "::1"\nport = 104\ntimeout_s = 300.0\n',
+            "timeout_s = 300 is not below queue.time_limit_s = 300",
+        ),
+        (
             '[[destinations]]\nname="a"\nae_title="A"\nhost="h"\nport=1\n[[destinations]]\nname="a"\nae_title="B"\nhost="h"\nport=2\n',
             "destinations share a name: a, a",
         ),
