@@ -56,8 +56,12 @@ def outstanding(ledger: Ledger, held: Lease) -> list[Parcel]:
 
 
 def still_due(ledger: Ledger, held: Lease, sop_instance_uid: str) -> bool:
-    """Whether this destination is still to be sent this object; asked again before each is sent."""
+    """Whether this destination is still to be sent this object; asked before each is sent. Raises StaleLease.
+
+    A sender that was paused past its lease learns here that another sends now.
+    """
     with ledger.reading() as db:
+        require(db, held)
         fate = db.execute(select(deliveries.c.fate).where(*_there(held, sop_instance_uid))).scalar_one()
     return bool(fate == Fate.DUE)
 

@@ -13,6 +13,7 @@ from cxrnode.ledger import work
 from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.tables import Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
+from cxrnode.ledger.work import Lease
 from tests.builders import make_cxr, remade
 from tests.desks import HOUR, T0, open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakePacs
@@ -83,6 +84,26 @@ def test_only_what_was_under_way_arrives_and_the_note_rejects_just_that(desk: De
     assert item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == report.SOPInstanceUID
     (line,) = round_lines(desk.ledger)
     assert (line.state, line.notes) == ("finished", {"fake": "1 accepted"})
+
+
+def test_a_worker_that_was_paused_past_its_lease_sends_nothing_more(desk: Desk, pacs: Interrupted) -> None:
+    """Between two objects another took the delivery over. Red without `require` in `parcels.still_due`."""
+    taken_over: list[Lease] = []
+    (task,) = work.due(desk.ledger, LATER, {})
+    (paused,) = work.lease(desk.ledger, task.task_key, LATER, 600)
+
+    def wake_later() -> None:
+        taken_over.extend(work.lease(desk.ledger, task.task_key, LATER + timedelta(seconds=601), 600))
+
+    pacs.meanwhile = wake_later
+    deliver_leased(desk, paused)
+    assert len(pacs.attempts) == len(taken_over) == 1, "the one that was under way"
+    pacs.meanwhile = lambda: None
+    deliver_leased(desk, *taken_over)
+
+    sent = [uid for uid, _ in pacs.attempts]
+    assert [sent.count(uid) for uid in dict.fromkeys(sent)] == [2, 1], "its answer was lost: the same bytes once more"
+    assert len(set(pacs.attempts)) == 2
 
 
 def test_a_note_is_tried_again_with_the_very_bytes_made_before(desk: Desk, pacs: Interrupted) -> None:
