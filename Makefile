@@ -11,9 +11,10 @@ demo:  ## run the node on real radiographs and show what comes back, in demo-out
 	@.venv/bin/cxrnode demo $(ARGS)
 
 # One thread of torch in each of two processes: with two threads each, the tests of the models took five times as long.
-test:  ## run every test (ARGS="-k spool" runs some)
+test: LEDGER ?= sqlite
+test:  ## run every test (ARGS="-k spool" runs some; LEDGER=postgresql has every ledger there)
 	@.ci/setup test
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 LEDGER=$(LEDGER) .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: MINUTES ?= 10
 fuzz:  ## run each fuzzer for MINUTES=10, and print seeds, rounds and what was found (FUZZ_SEED=n repeats one)

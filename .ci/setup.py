@@ -5,6 +5,7 @@ of CPU builds of PyTorch (its address holds "/cpu") makes the environment 4 GB s
 """
 
 import contextlib
+import glob
 import hashlib
 import importlib.util
 import json
@@ -34,6 +35,7 @@ PEERS = {  # Debian package: the program or file that shows it is there
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
     "npm": "npm",
     "orthanc": "Orthanc",
+    "postgresql": "/usr/lib/postgresql/*/bin/initdb",  # not on PATH: Debian keeps the programs of each version apart
     "redis-server": "redis-server",
 }
 
@@ -148,7 +150,7 @@ def install_peers() -> None:
 def missing_peers() -> list[str]:
     """The Debian packages whose program or file is not on this machine."""
     path = os.environ.get("PATH", "") + ":/usr/sbin"
-    return [name for name, proof in PEERS.items() if not (shutil.which(proof, path=path) or Path(proof).is_file())]
+    return [name for name, proof in PEERS.items() if not (shutil.which(proof, path=path) or glob.glob(proof))]
 
 
 def can_install() -> bool:

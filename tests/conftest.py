@@ -1,10 +1,12 @@
 """Fixtures that every floor of the tests shares."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.flow import matrix
+from tests import databases
 from tests.referee import table
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -16,6 +18,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("shared/data is not beside the project: no real radiographs to test on")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _databases_dropped() -> Iterator[None]:
+    """What the tests of a module made on the PostgreSQL server goes when the module ends."""
+    yield
+    databases.drop_made()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,6 +20,7 @@ from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt
+from tests.databases import ledger_url
 from tests.fakes import FakeModel
 from tests.nodes import saved
 from workers.analysis import analyse_leased
@@ -36,6 +37,7 @@ def open_desk(
 ) -> Desk:
     """A desk whose state lies in `folder`."""
     state: dict[str, Any] = {"node": {"state_dir": folder}, "receiving": {"reserve_gb": 0}} | settings
+    state["ledger"] = {"url": ledger_url(folder)}
     return Desk(Settings(**state, destinations=destinations, routes=routes))
 
 

@@ -12,6 +12,7 @@ from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.work import Lease
 from cxrnode.spool import Receipt, Spool
+from tests.databases import LEDGER, ledger_url
 
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
 QUIET_S = 20.0
@@ -23,8 +24,9 @@ NOTE = ObjectRow("2.25.77", "1.2.840.10008.5.1.4.1.1.88.59", "2.25.78", "rejecti
 class Bench:
     """A ledger and a spool in a folder; `arrive` stores an instance and notes it, as the receiver does."""
 
-    def __init__(self, root: Path) -> None:
-        self.ledger = Ledger(f"sqlite:///{root / 'ledger.sqlite'}")
+    def __init__(self, root: Path, kind: str = LEDGER) -> None:
+        self.url = ledger_url(root, kind)
+        self.ledger = Ledger(self.url)
         self.spool = Spool(root / "spool")
 
     def arrive(self, uid: str, study: str = "1.9", at: datetime = T0, *, aside_of: str = "") -> str:

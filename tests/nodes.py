@@ -24,6 +24,7 @@ from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
 from cxrnode.status import as_object
+from tests.databases import ledger_url
 
 PATIENCE_S = 120.0
 
@@ -121,6 +122,7 @@ def running_node(
     receiver_port, flower_port = free_ports(2)
     tables: dict[str, Any] = {
         "node": {"state_dir": str(folder / "state")},
+        "ledger": {"url": ledger_url(folder / "state")},
         "receiving": {"port": receiver_port, "quiet_s": 1.0, "reserve_gb": 0.1},
         "flower": {"port": flower_port, "enabled": False},
         "rules": {"gate": "off"},  # the films of most tests are made up, and the gate refuses what is no chest film

@@ -1,17 +1,20 @@
-"""The ledger's database: opened by URL, written in whole transactions; only its set-up knows SQLite."""
+"""The ledger's database: opened by URL at its first use, written in whole transactions, away or not."""
 
-import os
 import secrets
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, make_url, select, update
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 from cxrnode.errors import LedgerUnavailable
+from cxrnode.ledger.engines import open_engine
 from cxrnode.ledger.tables import MOVES, State, metadata, rounds
+
+TROUBLE = (OperationalError, InterfaceError, InternalError)
+"""The database's own trouble (PEP 249), not a statement's: it restarts, is full or read-only, let us wait too long."""
 
 
 class Ledger:
@@ -27,13 +30,13 @@ class Ledger:
 
         Raises LedgerUnavailable when the database cannot be opened or does not answer.
         """
-        with _away(), self._opened().begin() as db:
+        with self._away(), self._opened().begin() as db:
             yield db
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent view that changes nothing and holds no writer up. Raises LedgerUnavailable."""
-        with _away(), self._opened().connect().execution_options(reading=True) as db:
+        with self._away(), self._opened().connect().execution_options(reading=True) as db:
             yield db
 
     def close(self) -> None:
@@ -44,19 +47,24 @@ class Ledger:
 
     def _opened(self) -> Engine:
         if self._engine is None:
-            url = make_url(self._url)
-            engine = _open_sqlite(url) if url.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+            engine = open_engine(self._url)
             metadata.create_all(engine)
+            weakref.finalize(self, engine.dispose)  # a command that ends says goodbye to the server
             self._engine = engine
         return self._engine
 
-
-@contextmanager
-def _away() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, OSError) as error:
-        raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        """A database that is not there, or went away, is LedgerUnavailable; what it says, but never its password."""
+        try:
+            yield
+        except (DBAPIError, OSError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, TROUBLE) and not error.connection_invalidated:
+                raise
+            said = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
+            password = make_url(self._url).password
+            told = said.replace(str(password), "***") if password else said
+            raise LedgerUnavailable(f"the ledger does not answer: {told}") from error
 
 
 def new_key() -> str:
@@ -70,23 +78,3 @@ def move(db: Connection, round_key: str, to: State, **columns: Any) -> None:
     if to not in MOVES[now]:
         raise AssertionError(f"round {round_key} is {now} and may not become {to}")
     db.execute(update(rounds).where(rounds.c.key == round_key).values(state=to, **columns))
-
-
-def _open_sqlite(url: URL) -> Engine:
-    """WAL and synchronous=FULL: committed is durable; BEGIN IMMEDIATE: a writer waits instead of failing "locked"."""
-    if path := url.database:
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(url, connect_args={"timeout": 30})
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begun(db: Connection) -> None:
-        db.exec_driver_sql("BEGIN" if db.get_execution_options().get("reading") else "BEGIN IMMEDIATE")
-
-    return engine

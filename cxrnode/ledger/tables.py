@@ -4,23 +4,11 @@ A study has rounds; a round covers every instance of its study that had arrived 
 a task: analyse it, or deliver it to one destination.
 """
 
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Dialect,
-    Float,
-    ForeignKey,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
+from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, Table, UniqueConstraint
+
+from cxrnode.ledger.columns import String, Text, Utc
 
 
 class State(StrEnum):
@@ -83,21 +71,6 @@ class Fate(StrEnum):
 
 TAKEN = (Fate.ACCEPTED, Fate.COMMITTED, Fate.NOT_COMMITTED)
 """the destination has it, as far as we know"""
-
-
-class Utc(TypeDecorator[datetime]):
-    """An aware UTC datetime, kept naive in the database."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware -> naive UTC."""
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Naive -> aware UTC."""
-        return value.replace(tzinfo=UTC) if value else None
 
 
 UID = String(64)

@@ -17,6 +17,7 @@ from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION
+from tests.databases import ledger_url
 from tests.fuzz import pdus
 from tests.fuzz.campaign import resident_mb, settled
 from tests.fuzz.hostile import film
@@ -108,6 +109,7 @@ def receiving(folder: Path, **settings: object) -> Iterator[Target]:
     config = folder / "node.toml"
     tables = {
         "node": {"state_dir": str(folder / "state")},
+        "ledger": {"url": ledger_url(folder / "state")},
         "receiving": {"port": free_ports(1)[0], "reserve_gb": 0.1, "network_timeout_s": 3.0, "quiet_s": 3600.0}
         | settings,
     }

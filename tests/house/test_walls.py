@@ -30,6 +30,8 @@ WALLS = {
     "pynetdicom": ("cxrnode.receive", "cxrnode.doorway", "cxrnode.calling", "cxrnode.deliver"),
     "highdicom": ("cxrnode.results",),
     "sqlalchemy": ("cxrnode.ledger",),
+    "alembic": ("cxrnode.ledger",),
+    "psycopg": ("cxrnode.ledger",),
 }
 
 

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import KINDS, drop_made
 from tests.ledgers import Bench
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A ledger and a spool in a folder of their own."""
-    made = Bench(tmp_path)
+@pytest.fixture(params=KINDS)
+def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A ledger and a spool in a folder of their own, once on each kind of database; settings read now name its ledger."""
+    made = Bench(tmp_path, request.param)
+    monkeypatch.setenv("CXRNODE_LEDGER__URL", made.url)
     yield made
     made.ledger.close()
+    drop_made()

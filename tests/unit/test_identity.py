@@ -21,6 +21,7 @@ from cxrnode.settings import Settings
 from cxrnode.spool import Receipt
 from cxrnode.study import Study
 from tests.builders import make_cxr
+from tests.databases import ledger_url
 from tests.fakes import ALGORITHM, FakeModel, FakePacs
 from tests.nodes import saved
 from workers.analysis import analyse_leased
@@ -110,6 +111,7 @@ def test_a_resend_sends_the_very_bytes_made_before(tmp_path: Path) -> None:
         everything = {"positive": list(Family)}
         settings = Settings(
             node={"state_dir": tmp_path},
+            ledger={"url": ledger_url(tmp_path)},
             receiving={"reserve_gb": 0},
             rules={"gate": "off"},
             destinations=[pacs.destination(send=everything)],

@@ -5,12 +5,13 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from cxrnode.errors import LedgerUnavailable, StaleLease
 from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
 from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.database import move
-from cxrnode.ledger.tables import MOVES, Fate, State, Work
+from cxrnode.ledger.tables import MOVES, Fate, State, Work, rounds
 from cxrnode.spool import Receipt
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
@@ -171,7 +172,7 @@ def test_a_round_moves_only_as_the_table_says(bench: Bench, start: State, end: S
     bench.arrive("1.1")
     with bench.ledger.writing() as db:
         (key,) = db.exec_driver_sql("select key from rounds").scalars()
-        db.exec_driver_sql("update rounds set state = ?", (start.value,))
+        db.execute(update(rounds).values(state=start))
     if end in MOVES[start]:
         with bench.ledger.writing() as db:
             move(db, key, end)
@@ -182,9 +183,12 @@ def test_a_round_moves_only_as_the_table_says(bench: Bench, start: State, end: S
         assert round_lines(bench.ledger)[0].state == start
 
 
-def test_only_the_owner_may_read_the_ledger(bench: Bench, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_ledger(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "sqlite")
     bench.arrive("1.1")
+    bench.ledger.close()
 
+    assert list(tmp_path.glob("ledger.sqlite*"))
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.glob("ledger.sqlite*"))
 
 
