@@ -5,7 +5,6 @@ of CPU builds of PyTorch (its address holds "/cpu") makes the environment 4 GB s
 """
 
 import contextlib
-import glob
 import hashlib
 import importlib.util
 import json
@@ -150,7 +149,11 @@ def install_peers() -> None:
 def missing_peers() -> list[str]:
     """The Debian packages whose program or file is not on this machine."""
     path = os.environ.get("PATH", "") + ":/usr/sbin"
-    return [name for name, proof in PEERS.items() if not (shutil.which(proof, path=path) or glob.glob(proof))]
+    return [
+        name
+        for name, proof in PEERS.items()
+        if not (shutil.which(proof, path=path) or any(Path("/").glob(proof.lstrip("/"))))
+    ]
 
 
 def can_install() -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow import matrix
 from tests import databases
+from tests.flow import matrix
 from tests.referee import table
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
