@@ -18,7 +18,7 @@ WAITS = {"first_retry_s": 60.0}
 def test_a_dead_archive_is_left_alone_and_gets_all_once_when_a_person_says_that_it_is_back(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Red without `~circuits.is_open()` in `work.due` and `passage.away` in `work.lease`: each study calls it."""
+    """Red without `peers.failed` in `delivery._send`: nothing is ever away, and each study calls."""
     record_property("matrix", ("a result is due", "archive takes calls and never answers", "I1, I2, I3, I5"))
     films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(STUDIES)]
     live, back, mute, silence = FakePacs(), FakePacs(), Mute(), ExitStack()

@@ -65,7 +65,7 @@ def turns(desk: Desk) -> None:
 def test_one_that_is_away_keeps_nothing_from_the_other_and_gets_all_once_when_it_is_back(
     tmp_path: Path, how: str, record_property: Record
 ) -> None:
-    """Red without `~circuits.is_open()` in `work.due`, and without `passage.away` in `work.lease`."""
+    """Red without `~circuits.is_open()` in `work.due`."""
     record_property("matrix", ("a result is due", f"archive away ({how})", "I1, I2, I3, I5"))
     mute, live = Mute(), FakePacs()
     back = FakePacs()
@@ -103,7 +103,7 @@ def test_one_that_is_away_keeps_nothing_from_the_other_and_gets_all_once_when_it
 
 
 def test_the_attempts_of_what_waits_are_not_spent(tmp_path: Path) -> None:
-    """Red with `counts=True` in `peers.put_back`, and when each task is tried."""
+    """Red with `counts=True` in `peers.put_back`, and without `passage.away` in `work.lease`."""
     (port,) = free_ports(1)
     desk = owing(tmp_path, STUDIES, away(port), **SLOW)
     turns(desk)
@@ -296,12 +296,3 @@ def test_the_status_says_since_when_why_how_much_and_until_when(
     retry_destination(desk.settings, "away", dry_run=False, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"dry_run": False, "destination": "away", "deliveries": 4}
     assert turn(desk) == 1
-
-
-def test_the_wait_is_doubled_and_half_of_it_drawn_by_lot(tmp_path: Path) -> None:
-    """Red without the draw in `Desk.retry_at`."""
-    now = datetime.now(UTC)
-    desk = owing(tmp_path, 0, first_retry_s=4.0, longest_retry_s=100.0)
-    for drawn, waits in ((0.0, [2, 4, 8, 50]), (0.5, [3, 6, 12, 75]), (1.0, [4, 8, 16, 100])):
-        drawing = Desk(desk.settings, lambda drawn=drawn: drawn)
-        assert [(drawing.retry_at(tries, now) - now).total_seconds() for tries in (1, 2, 3, 9)] == waits
