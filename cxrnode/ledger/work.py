@@ -155,7 +155,7 @@ def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> 
 
 
 def require(db: Connection, held: Lease) -> None:
-    """Raise StaleLease unless this lease is still the latest on its task, and stays so for a transaction that writes."""
+    """Raise StaleLease unless this lease is the latest on its task; it stays so for a transaction that writes."""
     fence = db.execute(select(tasks.c.fence).where(tasks.c.key == held.task_key)).scalar()
     if fence != held.fence:
         raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
