@@ -5,7 +5,7 @@ from datetime import datetime
 from cxrnode.errors import BrokerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
-from cxrnode.ledger import Ledger, arrivals, outcomes, work
+from cxrnode.ledger import Ledger, arrivals, clock, outcomes, work
 from cxrnode.ledger.tables import Work
 from cxrnode.log import logger
 from cxrnode.settings import Settings
@@ -16,6 +16,8 @@ LOG = logger("complete")
 
 def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> None:
     """One turn: close the studies that are quiet, give up what stopped its worker too often, submit what is due."""
+    if back := clock.put_back(ledger, now):
+        LOG.warning("the clock was put back", seconds=round(back.total_seconds()))
     if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now):
         LOG.info("studies complete", count=closed)
     give_up_exhausted(ledger, settings.queue.max_attempts, now)

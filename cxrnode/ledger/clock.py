@@ -1,0 +1,42 @@
+"""A clock that was put back: what the ledger has put off would wait as much longer, so it is put back as well."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+
+from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.tables import State, TaskState, circuits, rounds, tasks, transactions
+
+TOLERANCE = timedelta(minutes=1)
+"""Hosts that share a ledger have clocks that differ by less."""
+OPEN = tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])
+ARRIVING = rounds.c.state == State.ARRIVING
+HAPPENED = (
+    select(func.max(tasks.c.created_at)).where(OPEN),
+    select(func.max(tasks.c.submitted_at)).where(OPEN),
+    select(func.max(rounds.c.last_received_at)).where(ARRIVING),
+    select(func.max(circuits.c.opened_at)),
+)
+"""Moments that were noted as they came, and so never lie ahead."""
+WAITED_FOR = (
+    *(getattr(tasks.c, name) for name in ("created_at", "due_at", "leased_until", "submitted_at")),
+    *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
+)
+"""Every moment that something is measured from, or waits for."""
+
+
+def put_back(ledger: Ledger, now: datetime) -> timedelta:
+    """By how much the clock was put back since something was noted; what lies ahead is put back as far.
+
+    A lease that is cut short so has a fence; whoever holds it drops the work, or has ended it before.
+    """
+    with ledger.reading() as db:
+        noted = [db.execute(latest).scalar() for latest in HAPPENED]
+    by = max((one - now for one in noted if one is not None), default=timedelta(0))
+    if by <= TOLERANCE:
+        return timedelta(0)
+    with ledger.writing() as db:
+        for column in WAITED_FOR:
+            for (ahead,) in db.execute(select(column).where(column > now).distinct()).all():
+                db.execute(update(column.table).where(column == ahead).values({column.key: ahead - by}))
+    return by
