@@ -122,7 +122,7 @@ def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Imag
     images = [open_image(instance) for instance in study.instances]
     opened = [(image, image.dataset) for image in images if image.dataset is not None]
     verdicts = choose([dataset for _, dataset in opened], settings.rules, algorithm)
-    mixed = mixed_up(opened)
+    mixed = mixed_up(opened) + study.warnings
     for (image, dataset), verdict in zip(opened, verdicts, strict=True):
         image.warnings = mixed + verdict.warnings
         if verdict.outcome is not None:

@@ -19,8 +19,10 @@ from cxrnode.errors import CxrNodeError, PeerRefused
 from cxrnode.jobs import LIVE, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
+from cxrnode.query import answers_queries
 from cxrnode.results.series import SERIES
 from cxrnode.routing import choices
+from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -67,7 +69,12 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         (f"destination {destination.name}", partial(_destination, settings, destination))
         for destination in settings.destinations
     ]
-    return [*found, *to_destinations]
+    sources = [
+        (f"source {sender.ae_title}", partial(_source, settings, sender))
+        for sender in settings.receiving.senders
+        if sender.query
+    ]
+    return [*found, *to_destinations, *sources]
 
 
 def _look(what: str, look: Callable[[], str]) -> Result:
@@ -146,6 +153,17 @@ def _peer(settings: Settings, destination: Destination) -> str:
     committing = _commitment(settings, destination)
     where = f"{destination.ae_title} at {destination.host}:{destination.port}"
     return f"{where} answers C-ECHO and takes {taken}; {committing}"
+
+
+def _source(settings: Settings, sender: Sender) -> str:
+    if not sender.only_address:
+        return "not looked at: it may call from several addresses, and is asked at the one that a study came from"
+    source = sender.source(sender.only_address)
+    echo(source, settings.node.ae_title)
+    where = f"{source.ae_title} at {source.host}:{source.port}"
+    if not answers_queries(source, settings.node.ae_title):
+        raise PeerRefused(f"{where} answers C-ECHO, but takes no C-FIND (Study Root)", SOP_CLASS_NOT_SUPPORTED)
+    return f"{where} answers C-ECHO and takes C-FIND"
 
 
 def _commitment(settings: Settings, destination: Destination) -> str:

@@ -1,13 +1,24 @@
-"""When is a study whole, and what is due: the reconciler that makes the queue agree with the ledger."""
+"""When is a study whole, and what is due: the reconciler that makes the queue agree with the ledger.
+
+The rule of completion, which README tells too. A study is whole when nothing came for `receiving.quiet_s`. A sender
+with `query` is asked by C-FIND how many instances it has, when nothing came for `ask_after_s`. It has some, and as many
+came from it: whole at once. It has more than came from anybody: it is asked again, after twice as long each time, until
+nothing came for `longest_wait_s`; then the study is read as it is, and its results say so. No answer, no count, a count
+of none, or one that does not decide: quiet time alone. What a source said before the last image came does not count.
+Its count may have results of ours in it: those that it surely has are left out before a study is called whole, and all
+that it might have before one is waited for.
+"""
 
 from datetime import datetime
 
 from cxrnode.errors import BrokerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
-from cxrnode.ledger import Ledger, arrivals, clock, outcomes, work
+from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
+from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.tables import Work
 from cxrnode.log import logger
+from cxrnode.query import Inquiries
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -18,10 +29,55 @@ def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> 
     """One turn: close the studies that are quiet, give up what stopped its worker too often, submit what is due."""
     if back := clock.put_back(ledger, now):
         LOG.warning("the clock was put back", seconds=round(back.total_seconds()))
-    if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now):
-        LOG.info("studies complete", count=closed)
+    close_whole(ledger, settings, now)
     give_up_exhausted(ledger, settings.queue.max_attempts, now)
     submit_due(ledger, jobs, settings, now)
+
+
+def ask(ledger: Ledger, inquiries: Inquiries, settings: Settings, now: datetime) -> None:
+    """Note what the sources answered, and ask them what is due; nobody waits for an answer here."""
+    for answer in inquiries.answers():
+        completions.answered(ledger, answer.question, answer.said, answer.instances)
+    senders = [sender for sender in settings.receiving.senders if sender.query]
+    after_s = settings.receiving.ask_after_s
+    for question in completions.due(ledger, {sender.ae_title for sender in senders}, after_s, now):
+        asked = (one for one in senders if one.admits(question.ae_title, question.address))
+        for source in [sender.source(question.address) for sender in asked][:1]:
+            if inquiries.free(source) and completions.ask(ledger, question, after_s, now):
+                inquiries.begin(question, source)
+
+
+def close_whole(ledger: Ledger, settings: Settings, now: datetime) -> None:
+    """Close the rounds whose study is whole, or was waited for long enough."""
+    short = []
+
+    def rule(standing: Standing, quiet_for_s: float, quiet_s: float) -> Closing | None:
+        closing = whole(standing, quiet_for_s, quiet_s, settings.receiving.longest_wait_s)
+        if closing is not None and closing.reason is Reason.INCOMPLETE:
+            short.append(closing)
+        return closing
+
+    calling = {sender.called: sender.ae_title for sender in settings.receiving.senders}
+    ae_titles = {one.name: calling.get(one.ae_title, one.ae_title) for one in settings.destinations}
+    if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now, rule, ae_titles):
+        LOG.info("studies complete", count=closed)
+    for closing in short:
+        LOG.warning("study read although incomplete", expected=closing.expected, received=closing.received)
+
+
+def whole(standing: Standing, quiet_for_s: float, quiet_s: float, longest_wait_s: float) -> Closing | None:
+    """The rule above: why a round that stands so is closed now, or None; times in seconds."""
+    counted = [one for one in standing.sources if one.said is Said.COUNT]
+    for one in counted:
+        least = one.count - one.ours_perhaps
+        if one.came_from_anybody < least:
+            waited = quiet_for_s >= max(quiet_s, longest_wait_s)
+            return Closing(Reason.INCOMPLETE, least, one.came_from_anybody) if waited else None
+    if counted and len(counted) == len(standing.sources):
+        most = [one.count - one.ours_surely for one in counted]
+        if all(one.came >= count for one, count in zip(counted, most, strict=True)):
+            return Closing(Reason.COMPLETE, max(most), max(one.came for one in counted))
+    return by_quiet(standing, quiet_for_s, quiet_s)
 
 
 def sweep(spool: Spool, ledger: Ledger) -> int:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cxrnode.commitment import Report, Reports
-from cxrnode.complete import reconcile, sweep
+from cxrnode.complete import ask, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
 from cxrnode.ledger import Ledger, arrivals, commitments
 from cxrnode.log import logger
+from cxrnode.query import Inquiries
 from cxrnode.receive import Receiver
 from cxrnode.retention import purge
 from cxrnode.settings import Settings
@@ -32,6 +33,7 @@ class Reception:
         self._jobs = Jobs(settings.broker_url)
         self._receipts: deque[Receipt] = deque()
         self._something = threading.Event()
+        self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
         self._purge_at = datetime.min.replace(tzinfo=UTC)
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
@@ -78,6 +80,7 @@ class Reception:
         if self._behind:
             return
         try:
+            ask(self._ledger, self._inquiries, self._settings, now)
             reconcile(self._ledger, self._jobs, self._settings, now)
             if now >= self._purge_at:
                 more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)

@@ -2,22 +2,25 @@
 
 import ipaddress
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from cxrnode.part import AeTitle, Part, Port
+from cxrnode.destination import Destination
+from cxrnode.part import AeTitle, Part, Port, Positive
 
 
 class Sender(Part):
     """A modality or PACS that may send to this node: its AE title and the addresses it may come from.
 
     With `return_port` results can go back to it, at the address that it came from, under `return_ae_title` (absent:
-    its own).
+    its own). With `query` it is asked there how many instances of a study it has.
     """
 
     ae_title: AeTitle
     addresses: tuple[str, ...] = Field(min_length=1)
     return_port: Port | None = None
     return_ae_title: AeTitle | None = None
+    query: bool = False
+    query_timeout_s: Positive = 10.0
 
     @field_validator("addresses")
     @classmethod
@@ -25,6 +28,12 @@ class Sender(Part):
         for address in addresses:
             ipaddress.ip_network(address, strict=False)
         return addresses
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> "Sender":
+        if self.query and self.return_port is None:
+            raise ValueError("query = true without return_port; wanted the port on which it answers C-FIND")
+        return self
 
     @property
     def called(self) -> str:
@@ -39,3 +48,14 @@ class Sender(Part):
         """Whether this is one of its addresses."""
         here = ipaddress.ip_address(address)
         return any(here in ipaddress.ip_network(network, strict=False) for network in self.addresses)
+
+    def source(self, address: str) -> Destination:
+        """Where it is asked, when it calls from this address."""
+        where = {"ae_title": self.called, "host": address, "port": self.return_port}
+        return Destination.model_validate({"name": "source", "timeout_s": self.query_timeout_s} | where)
+
+    @property
+    def only_address(self) -> str:
+        """The one address that it may call from; empty where there are more."""
+        networks = [ipaddress.ip_network(network, strict=False) for network in self.addresses]
+        return str(networks[0].network_address) if sum(one.num_addresses for one in networks) == 1 else ""

@@ -48,6 +48,8 @@ class Receiving(Part):
     host: str = "127.0.0.1"
     port: Port = 11112
     quiet_s: Positive = 20.0
+    ask_after_s: Positive = 3.0
+    longest_wait_s: Positive = 120.0
     senders: tuple[Sender, ...] = ()
     storage_classes: Literal["all"] | tuple[str, ...] = "all"
     max_associations: int = Field(default=32, ge=1, le=1000)
@@ -216,6 +218,12 @@ class Settings(BaseSettings):
             for one in self.destinations
             if one.timeout_s >= self.queue.time_limit_s
         ]
+        waits = (self.receiving.ask_after_s, self.receiving.quiet_s, self.receiving.longest_wait_s)
+        if any(sender.query for sender in self.receiving.senders) and not waits[0] < waits[1] <= waits[2]:
+            faults.append(
+                f"receiving.ask_after_s, quiet_s and longest_wait_s are {', '.join(f'{one:g}' for one in waits)}; "
+                "wanted the first below the second, and the third not below it, where a sender is asked (query = true)"
+            )
         if faults:
             raise ValueError("\n".join(faults))
         return self

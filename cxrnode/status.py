@@ -66,7 +66,9 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
         )
     console.print(rounds)
     for row in lines:
-        for told in filter(None, (_stands(row), *row.commitment.values(), _withdrawn(row), _changed(row))):
+        for told in filter(
+            None, (row.incomplete, _stands(row), *row.commitment.values(), _withdrawn(row), _changed(row))
+        ):
             text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 

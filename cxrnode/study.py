@@ -37,3 +37,5 @@ class Study:
     round_number: int
     instances: tuple[Instance, ...]
     predecessor: Predecessor | None = None
+    warnings: tuple[str, ...] = ()
+    """what is to be said of every image of it"""

@@ -14,7 +14,9 @@ from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
+from cxrnode.query import FIND, FIND_CONTEXTS, MOST_ANSWERS
 from cxrnode.receive import StoreStatus
+from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 
 Named = tuple[str, str]
@@ -64,6 +66,16 @@ class Commitment:
 
 
 @dataclass(frozen=True)
+class Query:
+    """What a sender is asked about a study, as SCU."""
+
+    sop_class: Named
+    transfer_syntaxes: tuple[Named, ...]
+    timeout_s: float
+    most_answers: int
+
+
+@dataclass(frozen=True)
 class Network:
     """Both sides of the network: what is accepted, how it is answered, what an answer means."""
 
@@ -79,6 +91,7 @@ class Network:
     opens_after: int
     """calls in vain after which a destination counts as away"""
     commitment: Commitment
+    query: Query
 
 
 def network(settings: Settings) -> Network:
@@ -107,6 +120,12 @@ def network(settings: Settings) -> Network:
         judged=tuple(_judged()),
         opens_after=OPENS_AFTER,
         commitment=_commitment(),
+        query=Query(
+            sop_class=named(FIND),
+            transfer_syntaxes=tuple(named(syntax) for uid, syntax in sorted(FIND_CONTEXTS) if uid == FIND),
+            timeout_s=float(Sender.model_fields["query_timeout_s"].get_default()),
+            most_answers=MOST_ANSWERS,
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, select
 
+from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.standing import standing_number, stood_on
 from cxrnode.ledger.tables import (
@@ -69,6 +70,10 @@ class RoundLine:
     prevalence: float | None
     """that the probability holds for"""
     instances: int
+    closed: str
+    """why the study counted as complete, as a code (completions.Reason); empty while it does not"""
+    incomplete: str
+    """the same as a sentence, where its source said that there was more"""
     stands: int | None
     """the number of the earlier round whose results stand, as this one has nothing new to say"""
     probability: float | None
@@ -228,6 +233,8 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         .where(changes.c.round_key == row.key)
     ).all()
     told = db.execute(select(tasks).where(tasks.c.round_key == row.key, tasks.c.last_error != "")).all()
+    closing = closing_of(db, row.key)
+    quiet_s = (row.closed_at - row.last_received_at).total_seconds() if row.closed_at else 0.0
     probabilities = [reading.probability for reading in seen if reading.probability is not None]
     return RoundLine(
         study=row.study_key,
@@ -238,6 +245,8 @@ def _round_line(db: Connection, row: Row[tuple[object, ...]]) -> RoundLine:
         model=row.model or "",
         prevalence=routed.prevalence if routed else None,
         instances=len(db.execute(covered).all()),
+        closed=closing.reason if closing else "",
+        incomplete=closing.words(quiet_s) if closing and closing.reason is Reason.INCOMPLETE else "",
         stands=standing_number(db, row.key),
         probability=max(probabilities, default=None),
         reasons=tuple(sorted({reading.reason for reading in seen if reading.reason})),

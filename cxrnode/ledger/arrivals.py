@@ -1,18 +1,23 @@
 """What arrived: receipts become instances and rounds, and a study that is quiet becomes ready."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from cxrnode.ledger import completions
+from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
-from cxrnode.ledger.tables import Kind, State, Work, instances, objects, rounds, studies
+from cxrnode.ledger.tables import Kind, State, Work, instances, objects, questions, rounds, studies
 from cxrnode.ledger.work import add_task
 from cxrnode.spool import Receipt
 
 LIVE = "live"
+Rule = Callable[[Standing, float, float], Closing | None]
+"""Whether a round is closed that stands so and has been quiet for the first time, where the second is enough."""
 
 
 def note(ledger: Ledger, receipts: Iterable[Receipt], lane: str = LIVE) -> int:
@@ -32,24 +37,37 @@ def known(ledger: Ledger) -> set[str]:
         return set(db.execute(select(instances.c.key)).scalars())
 
 
-def close_settled(ledger: Ledger, quiet_s: float, now: datetime) -> int:
-    """Close every round whose study has been quiet for `quiet_s` and make its analysis due; how many were closed."""
+def close_settled(
+    ledger: Ledger,
+    quiet_s: float,
+    now: datetime,
+    rule: Rule = by_quiet,
+    ae_titles: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Close every round of which `rule` says so, note why, and make its analysis due; how many were closed.
+
+    It is asked of those that have been quiet for `quiet_s`, and of those whose sources have told a count. `ae_titles`
+    has that of each destination.
+    """
+    told = select(questions.c.round_key).where(questions.c.said == Said.COUNT)
+    quiet = rounds.c.last_received_at <= now - timedelta(seconds=quiet_s)
+    closed = 0
     with ledger.writing() as db:
-        settled = db.execute(
-            select(rounds)
-            .where(rounds.c.state == State.ARRIVING, rounds.c.last_received_at <= now - timedelta(seconds=quiet_s))
-            .with_for_update()
-        ).all()
-        for settled_round in settled:
-            _close(db, settled_round, now)
-        return len(settled)
+        waiting = select(rounds).where(rounds.c.state == State.ARRIVING, quiet | rounds.c.key.in_(told))
+        for one in db.execute(waiting.with_for_update()).all():
+            standing = completions.standing(db, one, ae_titles)
+            closing = rule(standing, (now - one.last_received_at).total_seconds(), quiet_s)
+            if closing is not None:
+                _close(db, one, closing, now)
+                closed += 1
+    return closed
 
 
 def read_again(db: Connection, study_key: str, lane: str, now: datetime) -> None:
     """Make a study's next round ready at once; it covers the images there are, under a task and UIDs of its own."""
     _extend_round(db, study_key, now, lane)
     arriving = (rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
-    _close(db, db.execute(select(rounds).where(*arriving)).one(), now)
+    _close(db, db.execute(select(rounds).where(*arriving)).one(), Closing(Reason.REOPENED, None, 0), now)
 
 
 def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
@@ -106,12 +124,13 @@ def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: s
         db.execute(update(rounds).where(rounds.c.key == arriving.key).values(last_received_at=received_at))
 
 
-def _close(db: Connection, settled: Any, now: datetime) -> None:
+def _close(db: Connection, settled: Any, closing: Closing, now: datetime) -> None:
     unread = (
         instances.c.study_key == settled.study_key,
         instances.c.kind.in_([Kind.SOURCE, Kind.CORRECTION]),
         instances.c.first_round.is_(None),
     )
     db.execute(update(instances).where(*unread).values(first_round=settled.number))
+    completions.record(db, settled.key, closing, now)
     move(db, settled.key, State.READY, closed_at=now)
     add_task(db, Work.ANALYSE, settled.key, settled.lane, now)

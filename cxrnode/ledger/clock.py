@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import State, TaskState, circuits, rounds, tasks, transactions
+from cxrnode.ledger.tables import State, TaskState, circuits, questions, rounds, tasks, transactions
 
 TOLERANCE = timedelta(minutes=1)
 """Hosts that share a ledger have clocks that differ by less."""
@@ -21,6 +21,7 @@ HAPPENED = (
 WAITED_FOR = (
     *(getattr(tasks.c, name) for name in ("created_at", "due_at", "leased_until", "submitted_at")),
     *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
+    *(questions.c.asked_at, questions.c.ask_at),
 )
 """Every moment that something is measured from, or waits for."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Select, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
+from cxrnode.ledger import completions
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
@@ -81,6 +82,7 @@ def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
             round_number=row.number,
             instances=_instances(db, spool, row.study_key, row.number),
             predecessor=_predecessor(db, row.study_key, row.number, row.study_instance_uid),
+            warnings=completions.warnings(db, round_key),
         )
 
 

@@ -153,6 +153,28 @@ withdrawals = Table(  # beside `rounds`, likewise
     Column("at", Utc, nullable=False),
 )
 
+questions = Table(  # beside `rounds`: what its senders were asked while it arrived, and what they said
+    "questions",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("ae_title", String(16), primary_key=True),
+    Column("asked", Integer, nullable=False),  # how often since the last image
+    Column("asked_at", Utc, nullable=False),
+    Column("ask_at", Utc, nullable=False),  # and again then
+    Column("said", String(16)),
+    Column("expected", Integer),
+)
+
+completions = Table(  # beside `rounds`: why each was closed
+    "completions",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("reason", String(16), nullable=False),
+    Column("expected", Integer),
+    Column("received", Integer, nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
 changes = Table(  # beside `instances`: corrected copies that came after the round was delivered
     "changes",
     metadata,

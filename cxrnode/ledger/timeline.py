@@ -8,6 +8,7 @@ from itertools import groupby
 from sqlalchemy import Connection, Row, and_, select
 
 from cxrnode.ledger.circuits import peer_of_task
+from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.standing import standing_number
@@ -79,7 +80,10 @@ def _arrivals(db: Connection, study_key: str) -> Iterator[Event]:
 def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
     if row.closed_at is not None:
         quiet_s = (row.closed_at - row.last_received_at).total_seconds()
-        yield Event(row.closed_at, row.number, "complete", "nothing more came", quiet_s)
+        closing = closing_of(db, row.key)
+        why = closing.words(quiet_s) if closing else "nothing more came"
+        what = "incomplete" if closing and closing.reason is Reason.INCOMPLETE else "complete"
+        yield Event(row.closed_at, row.number, what, why, quiet_s)
     if row.analysed_at is not None:
         mine = (tasks.c.round_key == row.key, tasks.c.work == Work.ANALYSE)
         task = db.execute(select(tasks).where(*mine)).one()

@@ -14,7 +14,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
     "tools": (
-        *("spool", "doorway", "dimse", "correction", "commitment", "calling", "ledger", "jobs", "broker"),
+        *("spool", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("opening", "orientation", "regions", "late"),
         *("results", "render", "samples"),

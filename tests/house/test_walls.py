@@ -27,7 +27,7 @@ WALLS = {
     "pytorch_grad_cam": ("models",),
     "celery": ("cxrnode.jobs", "workers"),
     "kombu": ("cxrnode.jobs", "workers"),
-    "pynetdicom": ("cxrnode.receive", "cxrnode.doorway", "cxrnode.calling", "cxrnode.deliver"),
+    "pynetdicom": ("cxrnode.receive", "cxrnode.doorway", "cxrnode.calling", "cxrnode.query", "cxrnode.deliver"),
     "highdicom": ("cxrnode.results",),
     "sqlalchemy": ("cxrnode.ledger",),
     "alembic": ("cxrnode.ledger",),

@@ -127,6 +127,14 @@ def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
         ),
         ('[[receiving.senders]]\nae_title = "CT1"\naddresses = ["10.0.0.300"]\n', "10.0.0.300"),
         ('[[receiving.senders]]\nae_title = "CT1"\naddresses = []\n', "at least 1 item"),
+        (
+            '[[receiving.senders]]\nae_title = "PACS"\naddresses = ["10.0.0.3"]\nquery = true\n',
+            "query = true without return_port",
+        ),
+        (
+            '[receiving]\nlongest_wait_s=9\n[[receiving.senders]]\nae_title="P"\naddresses=["::1"]\nquery=true\nreturn_port=1\n',
+            "longest_wait_s are 3, 20, 9; wanted the first below the second",
+        ),
         ('[node]\nae_title = " LEADING"\n', "node.ae_title"),
         ("[worker]\nprocesses = 0\n", "worker.processes = 0"),
     ],
