@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger.engines import open_engine
-from cxrnode.ledger.tables import MOVES, State, metadata, rounds
+from cxrnode.ledger.tables import MOVES, State, rounds
+from cxrnode.ledger.upgrade import bring_up_to_date
 
 TROUBLE = (OperationalError, InterfaceError, InternalError)
 """The database's own trouble (PEP 249), not a statement's: it restarts, is full or read-only, let us wait too long."""
@@ -48,7 +49,11 @@ class Ledger:
     def _opened(self) -> Engine:
         if self._engine is None:
             engine = open_engine(self._url)
-            metadata.create_all(engine)
+            try:
+                bring_up_to_date(engine)
+            except BaseException:
+                engine.dispose()
+                raise
             weakref.finalize(self, engine.dispose)  # a command that ends says goodbye to the server
             self._engine = engine
         return self._engine

@@ -45,6 +45,14 @@ def test_what_foretells_reads_cards_without_torch(tmp_path: Path) -> None:
     assert "torch" not in loaded(RUN.format(arguments=f'"rules", "test", {str(film)!r}'), tmp_path)
 
 
+def test_a_ledger_is_opened_without_alembic_once_it_is_up_to_date(tmp_path: Path) -> None:
+    status = RUN.format(arguments='"status", "--json"')
+
+    assert "alembic" not in loaded("import cxrnode.cli", tmp_path)
+    assert "alembic" in loaded(status, tmp_path)
+    assert "alembic" not in loaded(status, tmp_path)
+
+
 def test_what_reads_radiographs_is_seen_to_load_torch(tmp_path: Path) -> None:
     assert "torch" in loaded("import models.reader", tmp_path)
 

@@ -1,0 +1,1 @@
+"""The revisions, each named as its file is; a ledger holds the name of its latest."""
