@@ -1,6 +1,6 @@
 # Each target sets up what it needs first: minutes and gigabytes the first time, nothing after that.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint setup rooms constraints clean
+.PHONY: help demo test fuzz soak lint setup rooms constraints clean
 export PATH := $(PATH):/usr/sbin
 
 help:  ## what can be made
@@ -20,6 +20,13 @@ fuzz: MINUTES ?= 10
 fuzz:  ## run each fuzzer for MINUTES=10, and print seeds, rounds and what was found (FUZZ_SEED=n repeats one)
 	@.ci/setup test
 	@OMP_NUM_THREADS=1 FUZZ_MINUTES=$(MINUTES) nice .venv/bin/python -m pytest --timeout 0 -s $(ARGS) tests/fuzz
+
+soak: STUDIES ?= 2000
+soak: SENDERS ?= 8
+soak:  ## the kill matrix in full, then STUDIES=2000 from SENDERS=8 while things go wrong (SOAK_SEED=n repeats the choices)
+	@.ci/setup test
+	@OMP_NUM_THREADS=1 MATRIX_TIMES=3 MATRIX_AWAY_S=60 .venv/bin/python -m pytest tests/flow/test_*_matrix.py
+	@OMP_NUM_THREADS=1 .venv/bin/python -m tests.soak.run --studies $(STUDIES) --senders $(SENDERS)
 
 lint:  ## ruff, its formatter, and mypy
 	@.ci/setup lint

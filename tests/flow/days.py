@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.nodes import PATIENCE_S, RunningNode, running_node, saved
 from tests.orthanc import Orthanc, running_orthanc
 
 QUEUE = {"time_limit_s": 9, "lease_s": 10, "max_attempts": 5, "resubmit_s": 3.0}
+ORTHANC = {"commitment_timeout_s": 5.0, "timeout_s": 3.0}
 
 
 @dataclass
@@ -86,14 +87,15 @@ class Day:
 
 
 @contextmanager
-def long_day(folder: Path) -> Iterator[Day]:
-    """A node with its archive, which offers storage commitment."""
+def long_day(folder: Path, orthanc: Mapping[str, object] = ORTHANC, **tables: dict[str, object]) -> Iterator[Day]:
+    """A node with its archive, which offers storage commitment; `tables` go over the settings that it has here."""
     (port,) = free_ports(1)
     faults = folder / "faults"
     faults.mkdir()
     with ExitStack() as stack:
         archive = stack.enter_context(running_orthanc(folder, port))
-        destination = archive.destination.model_copy(update={"commitment_timeout_s": 5.0, "timeout_s": 3.0})
+        destination = archive.destination.model_copy(update=dict(orthanc))
         delivery: dict[str, object] = {"first_retry_s": 1.0, "longest_retry_s": 4.0}
-        settings = {"queue": QUEUE, "receiving": {"port": port}, "delivery": delivery}
+        settings: dict[str, dict[str, object]] = {"receiving": {"port": port}, "delivery": delivery}
+        settings |= {"queue": dict(QUEUE)} | tables
         yield Day(stack.enter_context(running_node(folder, destination, faults=faults, **settings)), archive, faults)

@@ -1,0 +1,37 @@
+"""The rule by which memory is flat, on lives that are flat, warm up, leak, or are too short."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.soak.memory import ANALYSIS, DELIVERY, ENOUGH, RECEIVER, Life, Memory, Sample
+
+
+def lived(mb: Callable[[int], float], kind: str = ANALYSIS, samples: int = 200) -> Life:
+    return Life(kind, 1, [Sample(float(at), at, mb(at)) for at in range(samples)])
+
+
+@pytest.mark.parametrize(
+    "mb", [lambda _: 300.0, lambda at: 300 + at % 7, lambda at: 300 - 200 / (1 + at), lambda at: 300 - at / 2]
+)
+def test_what_stays_warms_up_or_shrinks_is_flat(mb: Callable[[int], float]) -> None:
+    assert lived(mb).flat
+
+
+@pytest.mark.parametrize(
+    "mb",
+    [lambda at: 300 + at, lambda at: 300 + 0.4 * at, lambda at: 20 + 0.2 * at, lambda at: 300 if at < 120 else 340],
+)
+def test_what_goes_on_growing_is_not_flat(mb: Callable[[int], float]) -> None:
+    """A whole soak is seen red by `SOAK_LEAK_MB=1 make soak STUDIES=100`: workers that keep a megabyte of each task."""
+    assert not lived(mb).flat
+
+
+def test_the_slope_is_told_for_each_100_studies() -> None:
+    assert lived(lambda at: 300 + 0.4 * at).slope == pytest.approx(40)
+
+
+def test_a_kind_that_never_lived_long_enough_was_not_measured() -> None:
+    lives = {1: lived(lambda _: 80, RECEIVER), 2: lived(lambda _: 300), 3: lived(lambda _: 60, DELIVERY, ENOUGH - 1)}
+
+    assert list(Memory(lives).broken()) == [f"memory: no {DELIVERY} lived for {ENOUGH} samples"]
