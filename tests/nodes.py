@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,13 +112,10 @@ def running_node(
     folder: Path,
     *destinations: Destination,
     routes: Sequence[dict[str, object]] = (),
-    faults: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     **settings: dict[str, object],
 ) -> Iterator[RunningNode]:
-    """Start a node with these destinations; ended by pid, and the test fails if anything is left running.
-
-    In the folder `faults` a test plants what is to happen at which point (cxrnode/faultpoints.py).
-    """
+    """Start a node with these destinations; ended by pid, and the test fails if anything is left running."""
     receiver_port, flower_port = free_ports(2)
     tables: dict[str, Any] = {
         "node": {"state_dir": str(folder / "state")},
@@ -136,10 +133,10 @@ def running_node(
     }
     config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
     log = folder / "node.log"
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CXRNODE_FAULTS": str(faults or "")}
+    environ = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {})
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environ)
         node = RunningNode(config, log, load(config), process)
         children: dict[int, str] = {}
         try:

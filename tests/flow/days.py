@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 from cxrnode.deliver import send
@@ -43,15 +44,16 @@ class Day:
         planted.write_text(fault)
         return lambda: not planted.exists()
 
-    def push(self, receiver: Destination | None = None) -> None:
-        """A new study; sent again, as modalities do, until it is answered 0x0000."""
+    def push(self, *receivers: Destination) -> None:
+        """A new study; sent again, as modalities do, to one receiver after the other until it is answered 0x0000."""
+        asked = cycle(receivers or [self.node.receiver])
         file = saved(make_cxr(), self.node.config.parent / f"{len(self.acknowledged)}.dcm")
         give_up = time.monotonic() + PATIENCE_S
         answers: list[int | None] = []
         while 0 not in answers:
             assert time.monotonic() < give_up, answers
             with suppress(PeerUnavailable):
-                send([file], receiver or self.node.receiver, "MODALITY", lambda _, sent: answers.append(sent.status))
+                send([file], next(asked), "MODALITY", lambda _, sent: answers.append(sent.status))
         self.acknowledged.append(file)
 
     def wait(self, true: Callable[[], bool]) -> None:
@@ -87,7 +89,12 @@ class Day:
 
 
 @contextmanager
-def long_day(folder: Path, orthanc: Mapping[str, object] = ORTHANC, **tables: dict[str, object]) -> Iterator[Day]:
+def long_day(
+    folder: Path,
+    orthanc: Mapping[str, object] = ORTHANC,
+    environment: Mapping[str, str] | None = None,
+    **tables: dict[str, object],
+) -> Iterator[Day]:
     """A node with its archive, which offers storage commitment; `tables` go over the settings that it has here."""
     (port,) = free_ports(1)
     faults = folder / "faults"
@@ -98,4 +105,6 @@ def long_day(folder: Path, orthanc: Mapping[str, object] = ORTHANC, **tables: di
         delivery: dict[str, object] = {"first_retry_s": 1.0, "longest_retry_s": 4.0}
         settings: dict[str, dict[str, object]] = {"receiving": {"port": port}, "delivery": delivery}
         settings |= {"queue": dict(QUEUE)} | tables
-        yield Day(stack.enter_context(running_node(folder, destination, faults=faults, **settings)), archive, faults)
+        environ = {"CXRNODE_FAULTS": str(faults)} | dict(environment or {})
+        node = stack.enter_context(running_node(folder, destination, environment=environ, **settings))
+        yield Day(node, archive, faults)
