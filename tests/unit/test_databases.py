@@ -41,7 +41,7 @@ def test_processes_that_note_close_and_lease_the_same_at_once_do_it_once(tmp_pat
     ended = [writer.communicate(timeout=120) for writer in writers]
 
     assert [writer.returncode for writer in writers] == [0, 0, 0], [stderr for _, stderr in ended]
-    told = [json.loads(stdout) for stdout, _ in ended]
+    told = [json.loads(stdout.splitlines()[-1]) for stdout, _ in ended]
     assert sum(one["new"] for one in told) == STUDIES * IMAGES
     assert sum(one["closed"] for one in told) == STUDIES
     leased = [key for one in told for key in one["leased"]]
