@@ -117,7 +117,7 @@ def test_one_sender_that_is_away_does_not_keep_the_others_from_their_results(tmp
 
 
 def test_of_several_senders_the_first_with_a_port_gets_all_rounds(tmp_path: Path) -> None:
-    """Red when the last is taken, or `returns.noted` is not asked."""
+    """Red when the last is taken."""
     film = make_cxr()
     with two() as (one, other):
         desk = node(tmp_path, sender("MUTE", None), sender("ONE", one.port), sender("OTHER", other.port))
@@ -134,17 +134,23 @@ def test_of_several_senders_the_first_with_a_port_gets_all_rounds(tmp_path: Path
 
 
 def test_a_withdrawal_goes_to_the_sender_that_has_the_results(tmp_path: Path) -> None:
-    with FakePacs().listening() as pacs:
-        desk = node(tmp_path, sender("ONE", pacs.port))
-        study(desk, "ONE")
+    """Though an earlier one of the study has a port by now. Red when `returns.noted` is not asked."""
+    film = make_cxr()
+    with two() as (one, other):
+        desk = node(tmp_path, sender("FIRST", None), sender("ONE", one.port))
+        for second, ae in enumerate(("FIRST", "ONE")):
+            copy = make_cxr(StudyInstanceUID=film.StudyInstanceUID, SOPInstanceUID=generate_uid())
+            receive(desk, copy, ae, address=HERE, at=T0 + timedelta(seconds=second))
+        read_all(desk, now=datetime.now(UTC))
         turn(desk)
         (key,) = withdrawals.chosen(desk.ledger, model="made-up")
-        withdrawals.withdraw(desk.ledger, key, "wrong", datetime.now(UTC))
-        turn(desk)
         assert returns.noted(desk.ledger, key, "sender") == Origin("ONE", HERE)
-    report, note = pacs.stored
+        withdrawals.withdraw(desk.ledger, key, "wrong", datetime.now(UTC))
+        turn(node(tmp_path, sender("FIRST", other.port), sender("ONE", one.port)))
+    report, note = one.stored
+    assert other.stored == []
     rejected = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
-    assert [one.ReferencedSOPInstanceUID for one in rejected] == [report.SOPInstanceUID]
+    assert [item.ReferencedSOPInstanceUID for item in rejected] == [report.SOPInstanceUID]
 
 
 def test_a_route_may_name_it(tmp_path: Path) -> None:
