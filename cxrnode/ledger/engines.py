@@ -28,10 +28,15 @@ CLIENT = {
 
 
 def open_engine(given: str) -> Engine:
-    """An engine for `ledger.url`, not connected yet. Raises LedgerUnavailable when there is no driver for it.
+    """An engine for `ledger.url`, not connected yet. Raises LedgerUnavailable when it is no such URL, or has no driver.
 
     No statement's parameters come into an error's text: they are patient data.
     """
+    if not given.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")) or given.count("@") > 1:
+        raise LedgerUnavailable(
+            "ledger.url is not understood; wanted sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE, "
+            "a @ in the password written as %40"
+        )
     url = make_url(given)
     return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
 

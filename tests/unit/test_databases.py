@@ -162,6 +162,14 @@ def test_a_statement_that_is_wrong_is_no_ledger_that_is_away_and_tells_no_values
     assert "parameters hidden" in str(raised.value)
 
 
+@pytest.mark.parametrize("given", ["mysql://u:zz-secret@h/d", "zz-secret", "postgresql://u:zz@zz-secret@h/d"])
+def test_a_url_that_is_not_understood_is_told_without_it(given: str) -> None:
+    """Red without the first lines of `open_engine`: half of a password with a @ would be taken for the host."""
+    with pytest.raises(LedgerUnavailable, match="wanted sqlite:///FILE or postgresql://") as raised:
+        arrivals.known(Ledger(given))
+    assert "zz-secret" not in str(raised.value)
+
+
 def test_postgresql_without_its_driver_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
