@@ -193,3 +193,13 @@ def test_ledger_and_broker_stand_in_the_state_folder_unless_set(tmp_path: Path) 
     assert settings.ledger_url == "sqlite:////srv/state/ledger.sqlite"
     assert settings.broker_url == "redis://broker/0"
     assert Settings(node=settings.node).broker_url == "redis+socket:///srv/state/run/broker.sock"
+
+
+@pytest.mark.parametrize(
+    "line", ['ledger = "postgresql://u:zz-secret@h/d"', '[ledger]\nurI = "postgresql://u:zz@zz-secret@h/d"']
+)
+def test_a_fault_shows_no_password_of_a_url(tmp_path: Path, line: str) -> None:
+    """Red without `re.sub` in faults.py."""
+    with pytest.raises(SettingsError, match=r"postgresql://\*\*\*@h/d") as raised:
+        load(written(tmp_path, line))
+    assert "zz-secret" not in str(raised.value)
