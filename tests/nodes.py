@@ -136,8 +136,9 @@ def running_node(
     environ = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {})
     with log.open("wb") as sink:
         command = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "up"]
+        known = load(config)
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environ)
-        node = RunningNode(config, log, load(config), process)
+        node = RunningNode(config, log, known, process)
         children: dict[int, str] = {}
         try:
             _wait_for_echo(node)

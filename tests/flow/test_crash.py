@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import generate_uid
 
+from cxrnode.faultpoints import Fault, Point
 from tests.builders import make_cxr, remade
 from tests.databases import LEDGER, SQLITE
 from tests.fakes import FakePacs
@@ -32,17 +33,18 @@ def test_a_worker_killed_in_mid_study_and_a_flushed_broker_cost_only_the_lease(t
     assert len(pacs.stored) == len({stored.SOPInstanceUID for stored in pacs.stored}) == 41
 
 
-def test_a_study_that_overruns_every_time_is_stopped_given_up_and_takes_nobody_with_it(tmp_path: Path) -> None:
-    film = make_cxr()
-    copies = [remade(film, SOPInstanceUID=generate_uid(), InstanceNumber=number) for number in range(1, 301)]
-    files = [saved(copy, tmp_path / f"{number}.dcm") for number, copy in enumerate(copies)]
-    short = {"time_limit_s": 5, "lease_s": 6, "max_attempts": 2}
-    patient = {"quiet_s": 5.0}  # on a busy machine 300 images may come with gaps of seconds
+def test_a_study_that_hangs_every_time_is_stopped_given_up_and_takes_nobody_with_it(tmp_path: Path) -> None:
+    """I5, seen red: complete.py, `give_up_exhausted` not called: the study is begun for ever."""
+    hangs = tmp_path / Point.MID_ANALYSIS
+    short = {"time_limit_s": 6, "lease_s": 7, "max_attempts": 2}
     with (
         FakePacs().listening() as pacs,
-        running_node(tmp_path, pacs.destination(), queue=short, receiving=patient) as node,
+        running_node(tmp_path, pacs.destination(), environment={"CXRNODE_FAULTS": str(tmp_path)}, queue=short) as node,
     ):
-        node.push(*files)
+        hangs.write_text(Fault.HANG)
+        node.push(saved(make_cxr(), tmp_path / "film.dcm"))
+        node.wait_until(lambda _: not hangs.exists())
+        hangs.write_text(Fault.HANG)
         status = node.wait_until_finished(1)
         (given_up,) = status["rounds"]
         assert given_up["outcome"] == "failed"

@@ -59,7 +59,7 @@ def test_a_reader_sees_one_state_throughout_and_a_writer_does_not_wait_for_it(be
 
 
 def test_a_writer_that_waits_too_long_for_another_finds_the_ledger_away(url: str) -> None:
-    """Red (it waits for ever) without lock_timeout, which a deployment may set as it likes."""
+    """With a shorter patience than ours; that ours is set is held by `test_every_session_waits...`."""
     first, second = Ledger(url), Ledger(f"{url}&options=-c lock_timeout=200ms")
     arrivals.known(second)
     with first.writing(), pytest.raises(LedgerUnavailable, match="lock timeout"):
@@ -68,7 +68,7 @@ def test_a_writer_that_waits_too_long_for_another_finds_the_ledger_away(url: str
 
 
 def test_a_writer_that_hangs_in_a_transaction_loses_it_and_the_others_go_on(url: str) -> None:
-    """Red without idle_in_transaction_session_timeout: a process that is stopped there would stop every other."""
+    """A process that is stopped there would stop every other; with a shorter patience than ours, as above."""
     hanging, other = Ledger(f"{url}&options=-c idle_in_transaction_session_timeout=200ms"), Ledger(url)
     arrivals.known(other)
 
