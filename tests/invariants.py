@@ -52,11 +52,11 @@ def _lost(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Itera
     for file in acknowledged:
         key = spool.key_for(str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID))
         try:
-            kept, receipt = data_set_bytes(spool.image(key)), spool.receipt(key)
+            kept, receipt = digest(spool.image(key)), spool.receipt(key)
         except FileNotFoundError:
             yield f"{file.name} is not on the disk"
             continue
-        if kept != data_set_bytes(file) or receipt.sha256 != hashlib.sha256(kept).hexdigest():
+        if not kept == receipt.sha256 == digest(file):
             yield f"{file.name} is on the disk with other bytes"
         if key not in entered:
             yield f"{file.name} is not in the ledger"
@@ -77,14 +77,16 @@ def _silent(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Ite
 
 
 def _doubled(ledger: Ledger, spool: Spool, archive: Orthanc, again: int) -> Iterator[str]:
-    filed = {str(pydicom.dcmread(file).SOPInstanceUID): data_set_bytes(file) for file in archive.saved()}
+    filed = {
+        str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID): digest(file) for file in archive.saved()
+    }
     with ledger.reading() as db:
         made = {row.sop_instance_uid: row for row in db.execute(select(objects))}
         taken = set(db.execute(select(deliveries.c.sop_instance_uid).where(deliveries.c.fate.in_(TAKEN))).scalars())
     for uid in filed.keys() - taken:
         yield f"the archive holds {uid}, which the ledger does not say was taken"
     for uid in filed.keys() & made.keys():
-        if filed[uid] != data_set_bytes(spool.result(made[uid].round_key, made[uid].file)):
+        if filed[uid] != digest(spool.result(made[uid].round_key, made[uid].file)):
             yield f"the archive holds other bytes than were kept under {uid}"
     reports = Counter(row.round_key for row in made.values() if row.role == Family.REPORT)
     yield from (f"{count} reports of one round" for count in reports.values() if count > 1)
@@ -104,7 +106,7 @@ def _not_committed(ledger: Ledger, archive: Orthanc) -> Iterator[str]:
             yield f"{uid} is said to be committed, and was never sent"
 
 
-def data_set_bytes(file: Path) -> bytes:
-    """A PS3.10 file's data set as it lies there, without preamble and file meta information (PS3.10 7.1)."""
+def digest(file: Path) -> str:
+    """SHA-256 of a PS3.10 file's data set as it lies there, without preamble and file meta information (PS3.10 7.1)."""
     head = read_file_meta_info(file)
-    return file.read_bytes()[132 + 12 + head.FileMetaInformationGroupLength :]
+    return hashlib.sha256(file.read_bytes()[132 + 12 + head.FileMetaInformationGroupLength :]).hexdigest()

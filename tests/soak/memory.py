@@ -1,8 +1,8 @@
 """Memory of a node's processes, sampled from /proc through each one's life, and the rule by which it is flat.
 
-The rule: of a life with samples enough the first fifth is warm-up; the median of the last third of the rest
-must not be more than 10 % or 20 MB, whichever is less, above that of the first third. A kind of process without a life
-long enough was not measured, which is no better than growth.
+The rule: of a life with samples enough the first fifth is warm-up; the median of the last third of the rest must not be
+more than 20 MB above that of the first third. A kind of process without a life long enough was not measured, which is
+no better than growth.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,7 @@ from tests.nodes import RunningNode
 
 RECEIVER, ANALYSIS, DELIVERY, BROKER = "receiver", "analysis worker", "delivery worker", "broker"
 JUDGED = (RECEIVER, ANALYSIS, DELIVERY)
-ENOUGH = 20
-"""samples of a life that is judged"""
-GROWTH, GROWTH_MB = 0.10, 20.0
+GROWTH_MB = 20.0
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -38,11 +36,6 @@ class Life:
     samples: list[Sample] = field(default_factory=list)
 
     @property
-    def judged(self) -> bool:
-        """Whether it lasted long enough to be judged."""
-        return self.kind in JUDGED and len(self.samples) >= ENOUGH
-
-    @property
     def thirds(self) -> tuple[float, float]:
         """After the warm-up, the median of its first and of its last third, MB."""
         warm = [sample.mb for sample in self.samples[len(self.samples) // 5 :]]
@@ -53,7 +46,7 @@ class Life:
     def flat(self) -> bool:
         """Whether it has not grown, by the rule."""
         first, last = self.thirds
-        return last <= first + min(GROWTH * first, GROWTH_MB)
+        return last <= first + GROWTH_MB
 
     @property
     def slope(self) -> float:
@@ -81,8 +74,9 @@ class Life:
 
 @dataclass
 class Memory:
-    """The lives of a node's processes."""
+    """The lives of a node's processes; those of `enough` samples are judged."""
 
+    enough: int
     lives: dict[int, Life] = field(default_factory=dict)
 
     def sample(self, node: RunningNode, seconds: float, finished: int) -> None:
@@ -94,14 +88,15 @@ class Memory:
     @property
     def judged(self) -> list[Life]:
         """The lives that were long enough, by kind."""
-        return sorted((life for life in self.lives.values() if life.judged), key=lambda life: life.kind)
+        long = (one for one in self.lives.values() if one.kind in JUDGED and len(one.samples) >= self.enough)
+        return sorted(long, key=lambda life: life.kind)
 
     def broken(self) -> Iterator[str]:
         """What is not flat, and what was not measured, a line each."""
         yield from (f"memory: {life}" for life in self.judged if not life.flat)
         for kind in JUDGED:
             if not any(life.kind == kind for life in self.judged):
-                yield f"memory: no {kind} lived for {ENOUGH} samples"
+                yield f"memory: no {kind} lived for {self.enough} samples"
 
 
 def kinds(node: RunningNode) -> dict[int, str]:

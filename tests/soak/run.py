@@ -34,6 +34,8 @@ from tests.soak.summary import Summary, tell, told
 CALM, LEAST_CALM, LAST = 0.25, 40, 0.10
 """The share of studies before the first fault, how many at least, and the share after the last."""
 MOST_UNFINISHED = 40
+LEAST_LIFE = 20
+"""samples, at the least, of a process whose memory is judged; a twentieth of the studies' number in a longer soak"""
 LOOK_S, TELL_S = 1.0, 30.0
 REST_S = 300.0
 """So long may the node take to finish all by itself once nothing goes wrong any more."""
@@ -61,9 +63,9 @@ class Soak:
     """rounds that are not"""
     entered: int = 0
     """instances in the ledger"""
-    memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
+        self.memory = Memory(enough=max(LEAST_LIFE, self.studies // 20))
         self.ledger = Ledger(self.day.node.settings.ledger_url)
         films = self.day.node.config.parent / "films"
         films.mkdir()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.soak.memory import ANALYSIS, DELIVERY, ENOUGH, RECEIVER, Life, Memory, Sample
+from tests.soak.memory import ANALYSIS, DELIVERY, RECEIVER, Life, Memory, Sample
 
 
 def lived(mb: Callable[[int], float], kind: str = ANALYSIS, samples: int = 200) -> Life:
@@ -32,6 +32,6 @@ def test_the_slope_is_told_for_each_100_studies() -> None:
 
 
 def test_a_kind_that_never_lived_long_enough_was_not_measured() -> None:
-    lives = {1: lived(lambda _: 80, RECEIVER), 2: lived(lambda _: 300), 3: lived(lambda _: 60, DELIVERY, ENOUGH - 1)}
+    lives = {1: lived(lambda _: 80, RECEIVER), 2: lived(lambda _: 300), 3: lived(lambda _: 60, DELIVERY, 99)}
 
-    assert list(Memory(lives).broken()) == [f"memory: no {DELIVERY} lived for {ENOUGH} samples"]
+    assert list(Memory(100, lives).broken()) == [f"memory: no {DELIVERY} lived for 100 samples"]
