@@ -17,7 +17,7 @@ made: list[str] = []
 
 
 def ledger_url(state: Path, kind: str = LEDGER) -> str:
-    """The ledger of a node with its state in this folder, the same each time; on SQLite the file that is the default."""
+    """The ledger of a node with its state in this folder, the same each time; on SQLite the file it has by default."""
     if kind == SQLITE:
         return f"sqlite:///{state.absolute() / 'ledger.sqlite'}"
     name = f"test_{hashlib.sha256(str(state.absolute()).encode()).hexdigest()[:16]}"

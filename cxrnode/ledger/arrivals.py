@@ -54,7 +54,7 @@ def close_settled(
     closed = 0
     with ledger.writing() as db:
         waiting = select(rounds).where(rounds.c.state == State.ARRIVING, quiet | rounds.c.key.in_(told))
-        for one in db.execute(waiting.with_for_update()).all():
+        for one in db.execute(waiting).all():
             standing = completions.standing(db, one, ae_titles)
             closing = rule(standing, (now - one.last_received_at).total_seconds(), quiet_s)
             if closing is not None:
@@ -115,7 +115,7 @@ def _study_key(db: Connection, study_instance_uid: str) -> str:
 def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: str) -> None:
     """Count the instance towards the round that is still arriving, or open the next one: it is late."""
     of_study = rounds.c.study_key == study_key
-    arriving = db.execute(select(rounds).where(of_study, rounds.c.state == State.ARRIVING).with_for_update()).first()
+    arriving = db.execute(select(rounds).where(of_study, rounds.c.state == State.ARRIVING)).first()
     if arriving is None:
         last = db.execute(select(func.max(rounds.c.number)).where(of_study)).scalar() or 0
         values: dict[str, Any] = {"key": new_key(), "study_key": study_key, "number": last + 1, "lane": lane}

@@ -45,7 +45,7 @@ class Circuit:
 def passage(db: Connection, task_key: str, now: datetime, until: datetime) -> Passage:
     """How a task of a destination may go on; a probe that is due is given out, and no other before `until`."""
     here = (circuits.c.peer == _peer(db, task_key), circuits.c.probe_at.is_not(None))
-    row = db.execute(select(circuits).where(*here).with_for_update()).first()
+    row = db.execute(select(circuits).where(*here)).first()
     if row is None:
         return FREE
     if row.probe_at > now:
@@ -64,7 +64,7 @@ def failed(
     """
     with ledger.writing() as db:
         peer = _peer(db, task_key)
-        row = db.execute(select(circuits).where(circuits.c.peer == peer).with_for_update()).first()
+        row = db.execute(select(circuits).where(circuits.c.peer == peer)).first()
         if row is None:
             to = select(tasks.c.destination).where(tasks.c.key == task_key).scalar_subquery()
             with suppress(IntegrityError), db.begin_nested():  # another worker noted the first at this very moment

@@ -76,7 +76,7 @@ def record(ledger: Ledger, report: Report, destinations: Collection[str], now: d
     """
     with ledger.writing() as db:
         one = (transactions.c.uid == report.transaction_uid, transactions.c.destination.in_(destinations))
-        found = db.execute(select(transactions).where(*one).with_for_update()).first()
+        found = db.execute(select(transactions).where(*one)).first()
         if found is None:
             return False
         if found.reported_at is not None:

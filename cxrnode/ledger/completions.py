@@ -162,7 +162,7 @@ def ask(ledger: Ledger, question: Question, after_s: float, now: datetime) -> bo
     this = (questions.c.round_key == question.round_key, questions.c.ae_title == question.ae_title)
     arriving = (rounds.c.key == question.round_key, rounds.c.state == State.ARRIVING)
     with ledger.writing() as db:
-        if db.execute(select(rounds.c.key).where(*arriving).with_for_update()).first() is None:
+        if db.execute(select(rounds.c.key).where(*arriving)).first() is None:
             return False
         before = db.execute(select(questions).where(*this)).first()
         current = before is not None and before.asked_at >= question.last_received_at

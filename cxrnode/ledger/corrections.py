@@ -32,7 +32,7 @@ def correct(db: Connection, study_key: str, instance_key: str, attributes: str, 
     Of a round that was not delivered nothing more is sent; of the latest that was, the change is noted.
     """
     of_study = select(rounds).where(rounds.c.study_key == study_key).order_by(rounds.c.number)
-    known = db.execute(of_study.with_for_update()).all()
+    known = db.execute(of_study).all()
     delivered = _delivered(db, study_key)
     for one in known:
         if one.state == State.ANALYSED and one.key not in delivered:
@@ -71,4 +71,4 @@ def _delivered(db: Connection, study_key: str) -> set[str]:
 
 def _being_analysed(db: Connection, round_key: str) -> bool:
     leased = (tasks.c.round_key == round_key, tasks.c.work == Work.ANALYSE, tasks.c.state == TaskState.LEASED)
-    return db.execute(select(tasks.c.key).where(*leased).with_for_update()).first() is not None
+    return db.execute(select(tasks.c.key).where(*leased)).first() is not None

@@ -136,7 +136,6 @@ def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundRe
     It is the latest that made results; None where that one says something else, or does not stand.
     """
     of_study = rounds.c.study_key == later.study_key
-    db.execute(select(rounds.c.key).where(of_study).order_by(rounds.c.number).with_for_update())  # nobody withdraws now
     made = (
         select(rounds.c.key, gists.c.gist)
         .select_from(rounds.join(objects).outerjoin(gists, gists.c.round_key == rounds.c.key))

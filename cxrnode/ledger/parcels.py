@@ -101,7 +101,7 @@ def finish_delivery(ledger: Ledger, held: Lease, stage_ms: float, now: datetime,
             settle(db, held, TaskState.DUE, due_at=now, leased_until=None, last_error="")
             return
         settle(db, held, TaskState.DONE, last_error="")
-        row = db.execute(select(rounds).where(rounds.c.key == held.round_key).with_for_update()).one()
+        row = db.execute(select(rounds).where(rounds.c.key == held.round_key)).one()
         stages = {f"deliver {held.destination}": round(stage_ms, 1)} | json.loads(row.stages_ms)
         db.execute(update(rounds).where(rounds.c.key == held.round_key).values(stages_ms=json.dumps(stages)))
         there = (held.round_key, held.destination)
@@ -127,7 +127,6 @@ def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> Non
 
     Whoever is sending just now looks before each object (`still_due`), and ends the task itself.
     """
-    db.execute(select(tasks.c.key).where(*_deliveries_of(round_key)).with_for_update())
     made = select(objects.c.sop_instance_uid).where(objects.c.round_key == round_key)
     due = (deliveries.c.sop_instance_uid.in_(made), deliveries.c.fate == Fate.DUE)
     db.execute(update(deliveries).where(*due).values(fate=fate, at=now))

@@ -64,7 +64,7 @@ def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
     before = now - timedelta(days=keep_days)
     with ledger.writing() as db:
         of_study = select(rounds.c.key).where(rounds.c.study_key == study).order_by(rounds.c.number)
-        known = db.execute(of_study.with_for_update()).scalars().all()
+        known = db.execute(of_study).scalars().all()
         if db.execute(_expired(before).where(rounds.c.study_key == study)).first() is None:
             return False
         going = select(instances.c.key).where(instances.c.study_key == study, instances.c.received_at <= before)

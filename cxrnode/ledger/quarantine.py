@@ -49,7 +49,7 @@ def reopen(ledger: Ledger, one: Waiting, now: datetime) -> bool:
     An analysis is begun in a new round, so that the one that failed stays told; what a destination accepted stays.
     """
     with ledger.writing() as db:
-        latest = db.execute(select(rounds).where(rounds.c.key == one.round_key).with_for_update()).one()
+        latest = db.execute(select(rounds).where(rounds.c.key == one.round_key)).one()
         return _send_again(db, latest, one, now) if one.destination else _analyse_again(db, latest, now)
 
 
@@ -107,7 +107,7 @@ def _analyse_again(db: Connection, latest: Row[tuple[object, ...]], now: datetim
 
 def _send_again(db: Connection, latest: Row[tuple[object, ...]], one: Waiting, now: datetime) -> bool:
     mine = (tasks.c.round_key == latest.key, tasks.c.work == Work.DELIVER, tasks.c.destination == one.destination)
-    task = db.execute(select(tasks.c.state).where(*mine).with_for_update()).scalar_one()
+    task = db.execute(select(tasks.c.state).where(*mine)).scalar_one()
     here = (rounds.c.key == latest.key, deliveries.c.destination == one.destination)
     uids = [row.sop_instance_uid for row in db.execute(not_taken().where(*here))]
     if task == TaskState.LEASED or not uids:

@@ -49,7 +49,7 @@ def withdraw(ledger: Ledger, round_key: str, reason: str, now: datetime) -> With
     What it tells is from before. Nothing happens to a round that was withdrawn before, or purged.
     """
     with ledger.writing() as db:
-        row = db.execute(select(rounds).where(rounds.c.key == round_key).with_for_update()).one()
+        row = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
         found = _withdrawal(db, row)
         if found.withdrawn_at is not None or found.purged:
             return found

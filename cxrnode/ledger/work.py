@@ -110,7 +110,7 @@ def lease(
         mine.append(tasks.c.attempts < max_attempts)
     until = now + timedelta(seconds=lease_s)
     with ledger.writing() as db:
-        first = db.execute(select(tasks).where(*mine).with_for_update()).first()
+        first = db.execute(select(tasks).where(*mine)).first()
         if first is None:
             return []
         passage = circuits.passage(db, task_key, now, until) if first.destination else FREE
@@ -123,7 +123,7 @@ def lease(
                 tasks.c.work == first.work, tasks.c.lane == first.lane, tasks.c.destination == first.destination
             )
             others = select(tasks).where(_is_due(now), like_first, tasks.c.attempts == 0, tasks.c.key != task_key)
-            chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions).with_for_update()).all()
+            chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions)).all()
         for row in chosen:
             held = {
                 "state": TaskState.LEASED,

@@ -11,7 +11,7 @@ from tests.ledgers import Bench
 
 @pytest.fixture(params=KINDS)
 def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A ledger and a spool in a folder of their own, on each kind of database; settings that are read name its ledger."""
+    """A ledger and a spool in a folder of their own, on each kind of database; settings that are read name it."""
     made = Bench(tmp_path, request.param)
     monkeypatch.setenv("CXRNODE_LEDGER__URL", made.url)
     yield made
