@@ -12,6 +12,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +22,14 @@ from random import Random, SystemRandom
 from sqlalchemy import distinct, func, select
 
 from cxrnode.errors import LedgerUnavailable
+from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.account import account
+from cxrnode.ledger.account import Account, account
 from cxrnode.ledger.tables import State, instances, rounds
 from cxrnode.spool import Spool
 from tests.flow.days import Day, long_day
 from tests.invariants import broken
+from tests.soak import films
 from tests.soak.memory import Memory
 from tests.soak.saboteur import Saboteur
 from tests.soak.senders import Traffic, modality
@@ -33,6 +37,7 @@ from tests.soak.summary import Summary, tell, told
 
 CALM, LEAST_CALM, LAST = 0.25, 40, 0.10
 """The share of studies before the first fault, how many at least, and the share after the last."""
+READ = {Outcome.POSITIVE: films.READ, Outcome.NEGATIVE: films.READ}
 MOST_UNFINISHED = 40
 LEAST_LIFE = 20
 """samples, at the least, of a process whose memory is judged; a twentieth of the studies' number in a longer soak"""
@@ -67,10 +72,10 @@ class Soak:
     def __post_init__(self) -> None:
         self.memory = Memory(enough=max(LEAST_LIFE, self.studies // 20))
         self.ledger = Ledger(self.day.node.settings.ledger_url)
-        films = self.day.node.config.parent / "films"
-        films.mkdir()
+        folder = self.day.node.config.parent / "films"
+        folder.mkdir()
         receiver = self.day.node.receiver
-        self.traffic = Traffic(self.studies, MOST_UNFINISHED, receiver, films, self.seed, lambda: self.finished)
+        self.traffic = Traffic(self.studies, MOST_UNFINISHED, receiver, folder, self.seed, lambda: self.finished)
         self.saboteur = Saboteur(self.day, Random(f"{self.seed} saboteur"), self.every_s)
 
     def look(self) -> None:
@@ -99,6 +104,8 @@ class Soak:
                     self.look()
                     if sabotage is None and calm <= self.finished < last:
                         sabotage = pool.submit(self.saboteur.run)
+                    if sabotage is not None and sabotage.done():
+                        sabotage.result()  # tell at once of a saboteur that failed
                     if self.finished >= last:
                         self.saboteur.over.set()
                     if time.monotonic() >= say_at:
@@ -150,7 +157,7 @@ class Soak:
             sent_again=received.total() - len(received),
             again=self.day.again,
             quarantined=[one["reason"] for one in waited],
-            broken=[*promise, *wrong, *self.memory.broken()],
+            broken=[*promise, *wrong, *otherwise(self.traffic.acknowledged, total), *self.memory.broken()],
         )
 
     def _say(self) -> None:
@@ -159,6 +166,16 @@ class Soak:
             f"{(time.monotonic() - self.began) / 60:5.1f} min: {self.traffic.begun} studies begun, {self.finished} "
             f"finished, {self.unfinished} rounds unfinished, {faults} faults"
         )
+
+
+def otherwise(acknowledged: Sequence[Path], total: Account) -> Iterator[str]:
+    """Where films have not come to the end that they were made for: one that is whole must not end as failed."""
+    wanted = Counter(films.kind(file) for file in acknowledged)
+    became: Counter[str] = Counter()
+    for line in total.lines:
+        became[READ.get(line.outcome, line.outcome)] += line.instances
+    if became != wanted:
+        yield f"films became {dict(became)}; wanted {dict(wanted)}"
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from tests.soak import memory
 
 POINTS = list(Point)
 WORKERS = POINTS[POINTS.index(Point.LEASED) : POINTS.index(Point.BEFORE_REPORT)]
-SENDING = {Point.BEFORE_STORE, Point.MID_STORE, Point.AFTER_STORE, Point.STORED}
+DELIVERING = WORKERS[WORKERS.index(Point.BEFORE_STORE) :]
 WHERE = {
     Fault.KILL: POINTS,
     Fault.MEMORY: POINTS,
@@ -77,7 +77,7 @@ class Saboteur:
                 (self.day.faults / point).unlink(missing_ok=True)
                 return "planted, and not reached"
             time.sleep(0.1)
-        if point in SENDING or fault in {Fault.KILL_ALL, Fault.STOP_ALL}:
+        if point in DELIVERING:
             self._answers_may_be_lost()
         if fault is Fault.STOP_ALL:
             self.over.wait(self.day.node.settings.queue.lease_s + 2)  # it wakes when its lease is another's
@@ -136,8 +136,9 @@ class Saboteur:
 
     def _child(self, number: signal.Signals, words: str) -> str:
         """A signal for one whole process below `up`: a worker's parent or the receiver."""
-        self._answers_may_be_lost()
         name = self.chance.choice(["receive", "analyse", "deliver"])
+        if name == "deliver" and number == signal.SIGKILL:  # SIGTERM lets what is under way be finished
+            self._answers_may_be_lost()
         children = self.day.node.children()
         for pid in self._grown():
             if children.get(pid, "").rstrip().endswith(name):
