@@ -81,7 +81,7 @@ def plot(memory: Memory, moments: Sequence[tuple[float, str]], file: Path) -> No
                 panel.plot([one.seconds / 60 for one in life.samples], [one.mb for one in life.samples], linewidth=1)
         panel.set_title(kind, loc="left", fontsize=9)
         panel.set_ylabel("MB")
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.15 * panel.dataLim.ymax)
     panels[-1, 0].set_xlabel("minutes")
     figure.tight_layout()
     figure.savefig(file, dpi=110)
