@@ -1,7 +1,7 @@
 """The heart: studies in, readings and result objects out; no queue, no network; readable in one sitting."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
@@ -115,6 +115,17 @@ def leave_unread(study: Study, settings: Settings, reason: str) -> Analysis:
         image.end(Outcome.NOT_APPLICABLE, own)
     readings = tuple(image.reading for image in images if image.reading is not None)
     return Analysis(study_outcome(reading.outcome for reading in readings), readings, ())
+
+
+def give_up(study: Study, algorithm: Algorithm, settings: Settings, reason: str, now: datetime) -> Analysis:
+    """What becomes of a study whose analysis stops whoever tries it: each image failed, told from the headers alone."""
+    images = [Image(instance) for instance in study.instances]
+    for image in images:
+        with suppress(Unreadable):
+            image.dataset = parsed(image.instance.path, pixels=False)
+        image.end(Outcome.FAILED, reason)
+    readings = tuple(image.reading for image in images if image.reading is not None)
+    return Analysis(Outcome.FAILED, readings, make_objects(study, images, algorithm, settings, now))
 
 
 def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Image]:

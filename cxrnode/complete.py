@@ -30,7 +30,7 @@ def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> 
     if back := clock.put_back(ledger, now):
         LOG.warning("the clock was put back", seconds=round(back.total_seconds()))
     close_whole(ledger, settings, now)
-    give_up_exhausted(ledger, settings.queue.max_attempts, now)
+    give_up_exhausted(ledger, settings.most_attempts, now)
     submit_due(ledger, jobs, settings, now)
 
 
@@ -89,8 +89,7 @@ def sweep(spool: Spool, ledger: Ledger) -> int:
 def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
     """Quarantine analyses whose last attempt ended without a word; the outcome is failed, with the count."""
     for held in work.exhausted(ledger, max_attempts, now):
-        reason = f"The analysis was begun {held.attempts} times and stopped its worker each time; a person should look."
-        outcomes.abandon(ledger, held, reason, now)
+        outcomes.abandon(ledger, held, work.in_vain(held.attempts, held.last_error), now)
         LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
 
 

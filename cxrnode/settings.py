@@ -239,6 +239,11 @@ class Settings(BaseSettings):
         return self.queue.broker_url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
 
     @property
+    def most_attempts(self) -> int:
+        """How often an analysis is begun: once more than it is tried where a destination wants a failure's report."""
+        return self.queue.max_attempts + any(one.send.failed for one in self.destinations)
+
+    @property
     def result_digest(self) -> str:
         """Digest of the settings that change what a result looks like."""
         return digest_of(self.results.model_dump(mode="json") | self.rules.model_dump(mode="json"))

@@ -114,9 +114,9 @@ def receive(
 
 
 def read_all(desk: Desk, models: dict[Choice, FakeModel] | None = None, *, now: datetime = T0 + HOUR) -> None:
-    """Lease all that is due in one batch and analyse it, with one positive model where none is given."""
+    """Lease all that is due to be analysed in one batch, with one positive model where none is given."""
     arrivals.close_settled(desk.ledger, QUIET_S, now)
-    first, *others = work.due(desk.ledger, now, {})
+    first, *others = (task for task in work.due(desk.ledger, now, {}) if task.work is Work.ANALYSE)
     held = work.lease(desk.ledger, first.task_key, now, 600, companions=len(others))
     known = models or {Choice(desk.settings.model.name): FakeModel()}
     analyse_leased(desk, held, known.__getitem__)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cxrnode.analyse import Analysis, Model, ResultObject, analyse, leave_unread
+from cxrnode.analyse import Analysis, Model, ResultObject, analyse, give_up, leave_unread
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
@@ -41,11 +41,14 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
     for lease in held:
         study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
         try:
-            decision = decide(study, desk.settings)
+            case = Case(lease, study, decide(study, desk.settings))
+            if lease.attempts > desk.settings.queue.max_attempts:
+                _tell_failed(desk, case, model_for)
+                continue
         except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
             _put_back(desk, lease, error)
         else:
-            batches.setdefault(decision.choice, []).append(Case(lease, study, decision))
+            batches.setdefault(case.decision.choice, []).append(case)
     for choice, cases in batches.items():
         _analyse_batch(desk, cases, model_for(choice) if choice else None)
 
@@ -81,8 +84,31 @@ def sent_to(destinations: Sequence[Destination], objects: Sequence[ResultObject]
     return {name: uids for name, uids in wanted.items() if uids}
 
 
+def _tell_failed(desk: Desk, case: Case, model_for: Callable[[Choice], Model]) -> None:
+    """Give an analysis up that was tried often enough, and report that where it is wanted: no pixel is looked at."""
+    reason = work.in_vain(case.lease.attempts - 1, case.lease.last_error)
+    told = None
+    if case.decision.choice is not None:
+        model, now = model_for(case.decision.choice), datetime.now(UTC)
+        told = _keep(desk, case, give_up(case.study, model.algorithm, desk.settings, reason, now), model)
+    outcomes.abandon(desk.ledger, case.lease, reason, datetime.now(UTC), told)
+    LOG.error("analysis given up", task=case.lease.task_key, attempts=case.lease.attempts)
+
+
 def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> None:
-    lease, study, route = case.lease, case.study, case.decision.route
+    result = _keep(desk, case, analysis, model)
+    reached(Point.RESULTS_KEPT)
+    kept = outcomes.finish_analysis(desk.ledger, case.lease, result, datetime.now(UTC))
+    reached(Point.ANALYSED)
+    if not kept:
+        desk.spool.purge_results(case.lease.round_key)
+    told = {"outcome": analysis.outcome, "objects": len(result.objects) if kept else 0}
+    LOG.info("analysed", study=case.study.key, attempts=case.lease.attempts, route=case.decision.route, **told)
+
+
+def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> RoundResult:
+    """The objects' bytes on the disk, and what the ledger is to say of them."""
+    lease, study = case.lease, case.study
     rows = []
     for item in analysis.objects:
         uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
@@ -98,29 +124,17 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
         if one.return_to_sender:
             with suppress(NoWayBack):  # told when it is to be sent
                 sender_of(desk, lease.round_key, one)
-    result = RoundResult(
+    return RoundResult(
         outcome=analysis.outcome,
         readings=readings,
         objects=rows,
         sent_to=sent_to(routed, analysis.objects),
         model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
         stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
-        route=route,
+        route=case.decision.route,
         prevalence=model.algorithm.prevalence if model else None,
         gist=gist(study.instances, analysis.readings),
     )
-    reached(Point.RESULTS_KEPT)
-    kept = outcomes.finish_analysis(desk.ledger, lease, result, datetime.now(UTC))
-    reached(Point.ANALYSED)
-    if not kept:
-        desk.spool.purge_results(lease.round_key)
-    told = {
-        "outcome": analysis.outcome,
-        "objects": len(rows) if kept else 0,
-        "attempts": lease.attempts,
-        "route": route,
-    }
-    LOG.info("analysed", study=study.key, **told)
 
 
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
@@ -131,9 +145,8 @@ def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
     reason, counts = type(error).__name__, not isinstance(error, Retryable)
     LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)
     try:
-        if counts and lease.attempts >= desk.settings.queue.max_attempts:
-            final = f"The analysis failed {lease.attempts} times, the last time with {reason}; a person should look."
-            outcomes.abandon(desk.ledger, lease, final, datetime.now(UTC))
+        if counts and lease.attempts >= desk.settings.most_attempts:
+            outcomes.abandon(desk.ledger, lease, work.in_vain(lease.attempts, reason), datetime.now(UTC))
         else:
             work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts, datetime.now(UTC)), reason, counts=counts)
     except (StaleLease, LedgerUnavailable) as lost:

@@ -27,9 +27,8 @@ def analyse(task_key: str) -> None:
     from workers import gpu  # here, so that a worker that only delivers loads no torch
     from workers.analysis import analyse_leased
 
-    queue = desk().settings.queue
-    others, most = queue.studies_per_task - 1, queue.max_attempts
-    now = datetime.now(UTC)
+    queue, most = desk().settings.queue, desk().settings.most_attempts
+    others, now = queue.studies_per_task - 1, datetime.now(UTC)
     held = work.lease(desk().ledger, task_key, now, queue.lease_s, companions=others, max_attempts=most)
     if held:
         analyse_leased(desk(), held, gpu.model_for)

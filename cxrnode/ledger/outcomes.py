@@ -96,10 +96,13 @@ def finish_analysis(ledger: Ledger, held: Lease, result: RoundResult, now: datet
         return _write_result(db, held.round_key, result, now)
 
 
-def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime) -> None:
-    """Give an analysis up: every image of the round failed for `reason`; nothing is sent, a person must look."""
+def abandon(ledger: Ledger, held: Lease, reason: str, now: datetime, told: RoundResult | None = None) -> None:
+    """Give an analysis up: every image of the round failed for `reason`, a person must look; `told`: what is sent."""
     with ledger.writing() as db:
         settle(db, held, TaskState.ABANDONED, last_error=reason)
+        if told is not None:
+            _write_result(db, held.round_key, told, now)
+            return
         row = db.execute(select(rounds.c.study_key, rounds.c.number).where(rounds.c.key == held.round_key)).one()
         covered = db.execute(_covered(row.study_key, row.number, Kind.SOURCE)).all()
         failed = [ReadingRow(one.key, Outcome.FAILED, reason, None) for one in covered]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
 
 from cxrnode.errors import StaleLease
 from cxrnode.ledger import circuits
@@ -26,6 +27,8 @@ class Lease:
     until: datetime
     passage: Passage = FREE
     """away: it has waited too long, and is to be given up without a call"""
+    last_error: str = ""
+    """of an earlier attempt; empty where each of them stopped its worker"""
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,7 @@ def lease(
                 "leased_until": until,
             }
             db.execute(update(tasks).where(tasks.c.key == row.key).values(held))
-        return [
-            Lease(
-                row.key, row.round_key, row.destination, row.fence + 1, row.attempts + 1, row.created_at, until, passage
-            )
-            for row in chosen
-        ]
+        return [_lease(row, until, begun=1, passage=passage) for row in chosen]
 
 
 def put_back(ledger: Ledger, held: Lease, due_at: datetime, error: str, *, counts: bool = True) -> None:
@@ -167,10 +165,27 @@ def exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> list[Lease]:
         rows = db.execute(
             select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _is_due(now))
         ).all()
-    return [
-        Lease(row.key, row.round_key, row.destination, row.fence, row.attempts, row.created_at, row.leased_until or now)
-        for row in rows
-    ]
+    return [_lease(row, row.leased_until or now) for row in rows]
+
+
+def in_vain(times: int, last_error: str) -> str:
+    """Why an analysis that was begun so often is given up."""
+    ended = f"failed, the last time with {last_error}" if last_error else "stopped its worker each time"
+    return f"The analysis was begun {times} times and {ended}; a person should look."
+
+
+def _lease(row: Row[tuple[Any, ...]], until: datetime, begun: int = 0, passage: Passage = FREE) -> Lease:
+    return Lease(
+        task_key=row.key,
+        round_key=row.round_key,
+        destination=row.destination,
+        fence=row.fence + begun,
+        attempts=row.attempts + begun,
+        created_at=row.created_at,
+        until=until,
+        passage=passage,
+        last_error=row.last_error,
+    )
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

@@ -135,7 +135,7 @@ def test_two_receivers_and_two_workers_on_one_ledger(day: Day, row: Callable[[st
 def test_a_paused_worker_that_wakes_after_its_lease_writes_nothing(day: Day, row: Callable[[str, str], None]) -> None:
     """As a virtual machine that is halted for a while: its results are on the disk, its lease is over.
 
-    I3, seen red: ledger/work.py `settle`, the fence left out of `mine`: the sleeper's objects are sent as well.
+    I3, seen red: ledger/work.py `settle`, fence and state left out of `mine`: the sleeper's result is not dropped.
     """
     row("results kept, before the ledger", "worker paused past its lease")
     struck = day.plant(Point.RESULTS_KEPT, Fault.STOP_ALL)
