@@ -4,12 +4,10 @@ Its tasks are not touched: whether one may be leased is a condition on this tabl
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import TaskState, Work, circuits, returns, tasks
@@ -67,8 +65,7 @@ def failed(
         row = db.execute(select(circuits).where(circuits.c.peer == peer)).first()
         if row is None:
             to = select(tasks.c.destination).where(tasks.c.key == task_key).scalar_subquery()
-            with suppress(IntegrityError), db.begin_nested():  # another worker noted the first at this very moment
-                db.execute(insert(circuits).values(peer=peer, destination=to, failures=1, reason=reason))
+            db.execute(insert(circuits).values(peer=peer, destination=to, failures=1, reason=reason))
             return False
         if row.opened_at is not None and not probe:
             return True

@@ -1,10 +1,8 @@
 """Who the results of a round go back to, where a destination is whoever sent the study: noted once, then kept."""
 
-from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, insert, select
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import Kind, instances, returns, rounds
@@ -33,13 +31,18 @@ def note(ledger: Ledger, round_key: str, destination: str, origin: Origin) -> No
     """The results of a round that are due at this destination go back there, whatever is sent from elsewhere later."""
     peer = f"{destination} {origin.ae_title}@{origin.address}"
     row = {"round_key": round_key, "destination": destination, "peer": peer, **origin._asdict()}
-    with ledger.writing() as db, suppress(IntegrityError), db.begin_nested():  # noted before
-        db.execute(insert(returns).values(row))
+    with ledger.writing() as db:
+        if _noted(db, round_key, destination) is None:
+            db.execute(insert(returns).values(row))
 
 
 def noted(ledger: Ledger, round_key: str, destination: str) -> Origin | None:
     """What was noted."""
     with ledger.reading() as db:
-        mine = (returns.c.round_key == round_key, returns.c.destination == destination)
-        row = db.execute(select(returns).where(*mine)).first()
-        return None if row is None else Origin(row.ae_title, row.address)
+        return _noted(db, round_key, destination)
+
+
+def _noted(db: Connection, round_key: str, destination: str) -> Origin | None:
+    mine = (returns.c.round_key == round_key, returns.c.destination == destination)
+    row = db.execute(select(returns).where(*mine)).first()
+    return None if row is None else Origin(row.ae_title, row.address)
