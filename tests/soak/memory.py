@@ -1,8 +1,8 @@
 """Memory of a node's processes, sampled from /proc through each one's life, and the rule by which it is flat.
 
-The rule: of a life with samples enough the first fifth is warm-up; the median of the last third of the rest must not be
-more than 20 MB above that of the first third. A kind of process without a life long enough was not measured, which is
-no better than growth.
+The rule: a life warms up while the node finishes its first studies of it; after that the median of the last third must
+not be more than 20 MB above that of the first third. Lives with too few studies after the warm-up are not judged; a
+kind of process with none but such was not measured, which is no better than growth.
 """
 
 from collections.abc import Iterator
@@ -32,14 +32,25 @@ class Life:
     """One process from its first sample to its last; a process that is killed leaves its place to another life."""
 
     kind: str
-    pid: int
+    warm_up: int
+    """so many studies of the node's"""
     samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def warm(self) -> list[Sample]:
+        """What was sampled after the warm-up."""
+        return [one for one in self.samples if one.finished >= self.samples[0].finished + self.warm_up]
+
+    @property
+    def studies(self) -> int:
+        """How many studies the node finished in it after the warm-up."""
+        return self.warm[-1].finished - self.warm[0].finished if self.warm else 0
 
     @property
     def thirds(self) -> tuple[float, float]:
         """After the warm-up, the median of its first and of its last third, MB."""
-        warm = [sample.mb for sample in self.samples[len(self.samples) // 5 :]]
-        third = len(warm) // 3
+        warm = [sample.mb for sample in self.warm]
+        third = max(1, len(warm) // 3)
         return median(warm[:third]), median(warm[-third:])
 
     @property
@@ -50,10 +61,8 @@ class Life:
 
     @property
     def slope(self) -> float:
-        """MB for each 100 studies that the node finished, after the warm-up; 0 where none was finished."""
-        warm = self.samples[len(self.samples) // 5 :]
-        if len({sample.finished for sample in warm}) < 2:
-            return 0.0
+        """MB for each 100 studies that the node finished, after the warm-up."""
+        warm = self.warm
         return linear_regression([one.finished for one in warm], [one.mb for one in warm]).slope * 100
 
     def __str__(self) -> str:
@@ -74,8 +83,9 @@ class Life:
 
 @dataclass
 class Memory:
-    """The lives of a node's processes; those of `enough` samples are judged."""
+    """The lives of a node's processes; those in which it finished `enough` studies after the `warm_up` are judged."""
 
+    warm_up: int
     enough: int
     lives: dict[int, Life] = field(default_factory=dict)
 
@@ -83,12 +93,12 @@ class Memory:
         """Look at each process of the node."""
         for pid, kind in kinds(node).items():
             if (mb := anonymous_mb(pid)) is not None:
-                self.lives.setdefault(pid, Life(kind, pid)).samples.append(Sample(seconds, finished, mb))
+                self.lives.setdefault(pid, Life(kind, self.warm_up)).samples.append(Sample(seconds, finished, mb))
 
     @property
     def judged(self) -> list[Life]:
         """The lives that were long enough, by kind."""
-        long = (one for one in self.lives.values() if one.kind in JUDGED and len(one.samples) >= self.enough)
+        long = (one for one in self.lives.values() if one.kind in JUDGED and one.studies >= self.enough)
         return sorted(long, key=lambda life: life.kind)
 
     def broken(self) -> Iterator[str]:
@@ -96,7 +106,7 @@ class Memory:
         yield from (f"memory: {life}" for life in self.judged if not life.flat)
         for kind in JUDGED:
             if not any(life.kind == kind for life in self.judged):
-                yield f"memory: no {kind} lived for {self.enough} samples"
+                yield f"memory: no {kind} lived for {self.enough} studies"
 
 
 def kinds(node: RunningNode) -> dict[int, str]:
