@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,11 @@ def test_a_worker_killed_in_mid_study_and_a_flushed_broker_cost_only_the_lease(t
     assert len(pacs.stored) == len({stored.SOPInstanceUID for stored in pacs.stored}) == 41
 
 
-def test_a_study_that_hangs_every_time_is_stopped_given_up_and_takes_nobody_with_it(tmp_path: Path) -> None:
+def test_a_study_that_hangs_every_time_is_stopped_given_up_and_takes_nobody_with_it(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """I5, seen red: complete.py, `give_up_exhausted` not called: the study is begun for ever."""
+    record_property("matrix", ("mid analysis", "hangs every time: a poison study", "I1, I2, I5"))
     hangs = tmp_path / Point.MID_ANALYSIS
     short = {"time_limit_s": 6, "lease_s": 7, "max_attempts": 2}
     with (

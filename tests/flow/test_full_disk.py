@@ -1,6 +1,7 @@
 """A node on a small disk that fills up: it refuses in time, finishes what it has, and goes on by itself."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from pydicom import Dataset
@@ -16,7 +17,10 @@ SMALL = {"overlay_longest_side": 256}
 FULL = 0xA700
 
 
-def test_a_node_refuses_before_its_disk_is_full_finishes_what_it_has_and_resumes(tmp_path: Path) -> None:
+def test_a_node_refuses_before_its_disk_is_full_finishes_what_it_has_and_resumes(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("matrix", ("written, before fsync", "disk full", "I1, I2, I3"))
     receiving = {"reserve_gb": RESERVE / 1024**3}
     with (
         small_disk(tmp_path / "state", 40) as disk,

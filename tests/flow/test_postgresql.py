@@ -1,5 +1,6 @@
 """PostgreSQL crashes and comes back in the middle of a day: nothing is refused, everything is finished."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydicom.uid import generate_uid
@@ -11,8 +12,11 @@ from tests.fakes import FakePacs
 from tests.nodes import running_node, saved
 
 
-def test_a_server_that_crashes_in_mid_day_refuses_no_image_and_every_study_is_finished(tmp_path: Path) -> None:
+def test_a_server_that_crashes_in_mid_day_refuses_no_image_and_every_study_is_finished(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Red when `_away` lets a DBAPIError through: the receiver ends, and refuses what comes meanwhile."""
+    record_property("matrix", ("everything", "PostgreSQL crashes and is started again", "I1, I2, I3"))
     url = ledger_url(tmp_path / "state", POSTGRESQL)
     lease = {"time_limit_s": 14, "lease_s": 15}
     films = [saved(make_cxr(StudyInstanceUID=generate_uid()), tmp_path / f"{number}.dcm") for number in range(4)]

@@ -3,6 +3,7 @@
 import io
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,6 +15,9 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
+from cxrnode.deliver import send
+from cxrnode.destination import Destination
+from cxrnode.errors import PeerUnavailable
 from cxrnode.log import start
 from cxrnode.receive import Receiver, StoreStatus
 from cxrnode.samples import free_ports
@@ -21,6 +25,9 @@ from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 from tests.builders import CR, make_cxr, remade
+from tests.cables import Cable
+from tests.invariants import digest
+from tests.nodes import saved
 from tests.peers import program
 
 
@@ -212,13 +219,45 @@ def test_a_known_ae_title_from_another_address_is_refused(tmp_path: Path) -> Non
         listed.receiver.stop()
 
 
-def test_an_aborted_association_loses_nothing_that_was_acknowledged(bench: Bench) -> None:
+def test_an_aborted_association_loses_nothing_that_was_acknowledged(
+    bench: Bench, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("matrix", ("association accepted", "sender aborts", "I1"))
     association = bench.associate()
     assert association.send_c_store(make_cxr()).Status == 0x0000
     association.abort()
 
     assert len(list(bench.spool.keys())) == 1
     assert bench.send(make_cxr())[0].Status == 0x0000
+
+
+@pytest.mark.parametrize("way", ["there, in mid PDU", "back, the answer lost"])
+def test_a_network_that_is_cut_leaves_no_half_of_an_instance_and_one_of_a_whole(
+    bench: Bench, way: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The sender does what senders do, and sends again."""
+    record_property("matrix", ("mid data set", f"network cut {way}", "I1, I3"))
+    first, second = (saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(2))
+    answers = []
+
+    def push(file: Path, cable: Cable) -> None:
+        node = Destination(name="node", ae_title="CXRNODE", host="127.0.0.1", port=cable.port)
+        send([file], node, "MODALITY", lambda _index, sent: answers.append(sent.status))
+
+    with Cable(bench.settings.port).laid() as whole:
+        push(first, whole)
+    there, back = whole.carried
+    limits = {"there": there // 2} if way.startswith("there") else {"back": back - 60}
+    with Cable(bench.settings.port, cuts=1, **limits).laid() as cable:
+        with suppress(PeerUnavailable):
+            push(second, cable)
+        assert 0 not in answers[1:], "nothing was acknowledged that came in half"
+        push(second, cable)
+
+    assert (answers[0], answers[-1]) == (0, 0)
+    assert len(list(bench.spool.keys())) == len({receipt.key for receipt in bench.receipts}) == 2
+    kept = bench.spool.image(bench.receipts[-1].key)
+    assert digest(kept) == digest(second)
 
 
 def test_compressed_pixels_are_stored_as_they_came(bench: Bench) -> None:
