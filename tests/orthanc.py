@@ -56,10 +56,14 @@ class Orthanc:
                 return
 
     def end(self) -> None:
-        """End it by pid."""
+        """End it by pid; killed when it does not end, as it may wait for a peer that hangs."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     @property
     def received(self) -> Counter[str]:
