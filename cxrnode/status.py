@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,20 +17,34 @@ from cxrnode.spool import Spool
 
 def show(settings: Settings, *, as_json: bool, limit: int) -> bool:
     """Print the account and the latest rounds; whether the account balances."""
-    ledger = Ledger(settings.ledger_url)
-    total = account(ledger, Spool(settings.node.spool_dir))
-    lines, away = round_lines(ledger, limit), circuits.opened(ledger)
+    status = look(Ledger(settings.ledger_url), Spool(settings.node.spool_dir), limit)
     if as_json:
-        print(json.dumps(as_object(total, lines, away), indent=2))
+        print(json.dumps(as_object(status), indent=2))
     else:
-        _print_tables(total, lines)
-        _print_away(away)
-    return total.balanced
+        _print_tables(status.total, status.lines)
+        _print_away(status.away)
+    return status.total.balanced
 
 
-def as_object(total: Account, lines: list[RoundLine], away: Sequence[Circuit]) -> dict[str, object]:
+@dataclass(frozen=True)
+class Status:
+    """The account, the rounds, latest first, and the peers that are away."""
+
+    total: Account
+    lines: list[RoundLine]
+    away: list[Circuit]
+
+
+def look(ledger: Ledger, spool: Spool, limit: int | None = None) -> Status:
+    """The status now; the rounds before the account, so that what they say has ended has ended in it too."""
+    lines = round_lines(ledger, limit)
+    return Status(account(ledger, spool), lines, circuits.opened(ledger))
+
+
+def as_object(status: Status) -> dict[str, object]:
     """The status as plain values for JSON."""
-    rounds = [asdict(line) for line in lines]
+    total, away = status.total, status.away
+    rounds = [asdict(line) for line in status.lines]
     for line in rounds:
         for moment in ("last_received_at", "finished_at", "withdrawn_at"):
             line[moment] = line[moment] and line[moment].isoformat()

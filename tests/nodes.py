@@ -18,12 +18,11 @@ from pydicom import Dataset
 from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
-from cxrnode.ledger import Ledger, circuits
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger import Ledger
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
-from cxrnode.status import as_object
+from cxrnode.status import as_object, look
 from tests.databases import ledger_url
 
 PATIENCE_S = 120.0
@@ -60,9 +59,7 @@ class RunningNode:
         """What `cxrnode status --json` says, without the cost of a process."""
         ledger = Ledger(self.settings.ledger_url)
         try:
-            told = as_object(
-                account(ledger, Spool(self.settings.node.spool_dir)), round_lines(ledger), circuits.opened(ledger)
-            )
+            told = as_object(look(ledger, Spool(self.settings.node.spool_dir)))
         except LedgerUnavailable as error:
             told = {"instances": [], "rounds": [], "received": -1, "error": str(error)}
         finally:

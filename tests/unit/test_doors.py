@@ -32,7 +32,7 @@ def test_status_of_a_node_that_received_nothing_balances(tmp_path: Path) -> None
     told = cxrnode(tmp_path, "status", "--json")
 
     assert told.returncode == 0
-    assert json.loads(told.stdout) == {"received": 0, "balanced": True, "instances": [], "rounds": []}
+    assert json.loads(told.stdout) == {"received": 0, "balanced": True, "instances": [], "rounds": [], "away": []}
 
 
 def test_check_names_what_is_wrong_and_what_is_well(tmp_path: Path) -> None:
