@@ -9,9 +9,10 @@ Its count may have results of ours in it: those that it surely has are left out 
 that it might have before one is waited for.
 """
 
+from contextlib import suppress
 from datetime import datetime
 
-from cxrnode.errors import BrokerUnavailable
+from cxrnode.errors import BrokerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
@@ -20,9 +21,11 @@ from cxrnode.ledger.tables import Work
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
 from cxrnode.settings import Settings
-from cxrnode.spool import Spool
+from cxrnode.spool import Receipt, Spool
 
 LOG = logger("complete")
+BITE = 500
+"""Receipts that are entered in one transaction, so that a long outage holds no other writer up."""
 
 
 def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> None:
@@ -83,13 +86,24 @@ def whole(standing: Standing, quiet_for_s: float, quiet_s: float, longest_wait_s
 def sweep(spool: Spool, ledger: Ledger) -> int:
     """Enter the receipts that wait on the disk because the ledger was away; how many there were."""
     missing = sorted(key for key in set(spool.keys()) - arrivals.known(ledger) if spool.image(key).exists())
-    return arrivals.note(ledger, (spool.receipt(key) for key in missing)) if missing else 0
+    receipts = [receipt for key in missing if (receipt := _receipt(spool, key)) is not None]
+    return sum(arrivals.note(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))
+
+
+def _receipt(spool: Spool, key: str) -> Receipt | None:
+    """A receipt; of one that cannot be read the image stays where it is, counted as not in the ledger."""
+    try:
+        return spool.receipt(key)
+    except (OSError, ValueError, TypeError) as error:
+        LOG.error("receipt not readable", key=key, reason=type(error).__name__)
+        return None
 
 
 def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
     """Quarantine analyses whose last attempt ended without a word; the outcome is failed, with the count."""
     for held in work.exhausted(ledger, max_attempts, now):
-        outcomes.abandon(ledger, held, work.in_vain(held.attempts, held.last_error), now)
+        with suppress(StaleLease):  # another receiver was first, or the worker ended it after all
+            outcomes.abandon(ledger, held, work.in_vain(held.attempts, held.last_error), now)
         LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
 
 

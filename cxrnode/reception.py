@@ -49,7 +49,7 @@ class Reception:
             while not self._stopping:
                 self._something.wait(self._settings.queue.reconcile_s)
                 self._something.clear()
-                self.turn(datetime.now(UTC))
+                self._turn_whatever_happens(datetime.now(UTC))
         finally:
             receiver.stop()
             self._take_in()
@@ -73,6 +73,14 @@ class Reception:
         reached(Point.AFTER_REPORT)
         self._something.set()
         return known
+
+    def _turn_whatever_happens(self, now: datetime) -> None:
+        """A fault that nobody thought of ends no receiver: images go on being taken, and the next turn begins anew."""
+        try:
+            self.turn(now)
+        except Exception as error:  # noqa: BLE001  the edge of the loop; its text may quote a header
+            LOG.error("turn failed", reason=type(error).__name__)
+            self._behind = True
 
     def turn(self, now: datetime) -> None:
         """Enter what arrived, then reconcile; while the ledger is away, receipts wait on the disk."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cxrnode.analyse import Analysis, Model, ResultObject, analyse, give_up, leave_unread
@@ -39,8 +39,8 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
     reached(Point.LEASED)
     batches: dict[Choice | None, list[Case]] = {}
     for lease in held:
-        study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
         try:
+            study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
             case = Case(lease, study, decide(study, desk.settings))
             if lease.attempts > desk.settings.queue.max_attempts:
                 _tell_failed(desk, case, model_for)
@@ -90,7 +90,8 @@ def _tell_failed(desk: Desk, case: Case, model_for: Callable[[Choice], Model]) -
     told = None
     if case.decision.choice is not None:
         model, now = model_for(case.decision.choice), datetime.now(UTC)
-        told = _keep(desk, case, give_up(case.study, model.algorithm, desk.settings, reason, now), model)
+        analysis = give_up(case.study, model.algorithm, desk.settings, reason, now)
+        told = replace(_keep(desk, case, analysis, model), gist="")  # failed once more is news
     outcomes.abandon(desk.ledger, case.lease, reason, datetime.now(UTC), told)
     LOG.error("analysis given up", task=case.lease.task_key, attempts=case.lease.attempts)
 
@@ -140,7 +141,8 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
     """Back to the ledger with the kind of the error alone, as its text may quote a header.
 
-    An attempt that failed for want of a disk or a ledger does not count: the fault was not in the study.
+    An attempt that failed for want of a disk or a ledger does not count, as the fault was not in the study; nor can
+    that be noted where the ledger is still away, and then it counts as one that stopped its worker.
     """
     reason, counts = type(error).__name__, not isinstance(error, Retryable)
     LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)

@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Account:
-    """Every instance on the disk, once; `total` is counted from the disk, the lines from the ledger."""
+    """Every instance, once; `total` is counted from the disk, the lines from the ledger and what it does not know."""
 
     total: int
     lines: tuple[Line, ...]
@@ -98,7 +98,6 @@ class RoundLine:
 
 def account(ledger: Ledger, spool: Spool) -> Account:
     """Count every instance where it is. Instances that wait on the disk for the ledger are a line of their own."""
-    on_disk = set(spool.keys())
     places: Counter[tuple[str, str]] = Counter()
     with ledger.reading() as db:
         latest = _latest_closed_rounds(db)
@@ -133,10 +132,11 @@ def account(ledger: Ledger, spool: Spool) -> Account:
                 else:
                     place = _place(covering, held, sent)
                 places[place, outcome] += 1
+    on_disk = set(spool.keys())  # after the ledger, which never knows of one before the disk has it
     if waiting := len(on_disk - entered):
         places["on the disk, not yet in the ledger", ""] = waiting
     lines = tuple(Line(place, outcome, count) for (place, outcome), count in sorted(places.items()))
-    return Account(total=len(on_disk | entered), lines=lines)
+    return Account(total=len(on_disk), lines=lines)
 
 
 def round_lines(ledger: Ledger, limit: int | None = None) -> list[RoundLine]:

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import State, TaskState, circuits, questions, rounds, tasks, transactions
 
-TOLERANCE = timedelta(minutes=1)
-"""Hosts that share a ledger have clocks that differ by less."""
+TOLERANCE = timedelta(minutes=10)
+"""Hosts that share a ledger must have clocks that differ by less; a clock put back by less costs no more than that."""
 OPEN = tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])
 ARRIVING = rounds.c.state == State.ARRIVING
 HAPPENED = (
@@ -17,7 +17,7 @@ HAPPENED = (
     select(func.max(rounds.c.last_received_at)).where(ARRIVING),
     select(func.max(circuits.c.opened_at)),
 )
-"""Moments that were noted as they came, and so never lie ahead."""
+"""Moments that were noted as they came, and so never lie ahead by more than the hosts' clocks differ."""
 WAITED_FOR = (
     *(getattr(tasks.c, name) for name in ("created_at", "due_at", "leased_until", "submitted_at")),
     *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
@@ -32,12 +32,17 @@ def put_back(ledger: Ledger, now: datetime) -> timedelta:
     A lease that is cut short so has a fence; whoever holds it drops the work, or has ended it before.
     """
     with ledger.reading() as db:
-        noted = [db.execute(latest).scalar() for latest in HAPPENED]
-    by = max((one - now for one in noted if one is not None), default=timedelta(0))
-    if by <= TOLERANCE:
-        return timedelta(0)
+        if _ahead(db, now) <= TOLERANCE:
+            return timedelta(0)
     with ledger.writing() as db:
+        by = _ahead(db, now)  # another receiver may have been first
         for column in WAITED_FOR:
             for (ahead,) in db.execute(select(column).where(column > now).distinct()).all():
                 db.execute(update(column.table).where(column == ahead).values({column.key: ahead - by}))
     return by
+
+
+def _ahead(db: Connection, now: datetime) -> timedelta:
+    """How far the latest of what was noted as it came lies ahead."""
+    noted = [db.execute(latest).scalar() for latest in HAPPENED]
+    return max((one - now for one in noted if one is not None and one > now), default=timedelta(0))

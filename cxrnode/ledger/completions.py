@@ -18,6 +18,7 @@ from cxrnode.ledger.tables import (
     instances,
     objects,
     questions,
+    returns,
     rounds,
     studies,
     withdrawals,
@@ -201,7 +202,9 @@ def standing(db: Connection, row: Row[tuple[object, ...]], destinations: Mapping
     sources = []
     for ae_title in sorted(arriving):
         surely = {
-            one.sop_instance_uid for one in taken if destinations.get(one.destination) == ae_title and _stands(one)
+            one.sop_instance_uid
+            for one in taken
+            if (one.went_back_to or destinations.get(one.destination)) == ae_title and _stands(one)
         }
         answer = current.get(ae_title)
         sources.append(
@@ -237,12 +240,15 @@ def warnings(db: Connection, round_key: str) -> tuple[str, ...]:
 
 
 def _taken(study_key: str) -> Select[tuple[Any, ...]]:
-    joined = rounds.join(objects).join(deliveries).outerjoin(withdrawals, withdrawals.c.round_key == rounds.c.key)
+    back = (returns.c.round_key == rounds.c.key) & (returns.c.destination == deliveries.c.destination)
+    joined = rounds.join(objects).join(deliveries).outerjoin(returns, back)
+    joined = joined.outerjoin(withdrawals, withdrawals.c.round_key == rounds.c.key)
     wanted = select(
         deliveries.c.sop_instance_uid,
         deliveries.c.destination,
         objects.c.role,
         withdrawals.c.at.label("withdrawn_at"),
+        returns.c.ae_title.label("went_back_to"),
     )
     return wanted.select_from(joined).where(rounds.c.study_key == study_key, deliveries.c.fate.in_(TAKEN))
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, make_url, select, update
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger.engines import open_engine
@@ -63,13 +64,18 @@ class Ledger:
         """A database that is not there, or went away, is LedgerUnavailable; what it says, but never its password."""
         try:
             yield
-        except (DBAPIError, OSError) as error:
-            if isinstance(error, DBAPIError) and not isinstance(error, TROUBLE) and not error.connection_invalidated:
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if isinstance(error, DBAPIError) and not _is_trouble(error):
                 raise
             said = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
             password = make_url(self._url).password
             told = said.replace(str(password), "***") if password else said
             raise LedgerUnavailable(f"the ledger does not answer: {told}") from error
+
+
+def _is_trouble(error: DBAPIError) -> bool:
+    """Whether it is the database's own; of a damaged SQLite file DatabaseError itself tells, and none of its kinds."""
+    return isinstance(error, TROUBLE) or type(error) is DatabaseError or error.connection_invalidated
 
 
 def new_key() -> str:

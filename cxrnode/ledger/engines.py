@@ -72,7 +72,7 @@ def _postgresql(url: URL) -> Engine:
     _begin_with(
         engine,
         reading="SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-        writing=f"SELECT pg_advisory_xact_lock({WRITER})",
+        writing=f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITER})",
     )
     return engine
 

@@ -150,8 +150,10 @@ def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundRe
         return None
     if db.execute(select(withdrawals).where(withdrawals.c.round_key == latest.key)).first() is not None:
         return None
-    sent = select(deliveries.c.destination).join(objects).where(objects.c.round_key == latest.key)
-    there = set(db.execute(sent.where(deliveries.c.fate.in_([*TAKEN, Fate.DUE]))).scalars())
+    sent = select(deliveries.c.destination, deliveries.c.fate).join(objects).where(objects.c.round_key == latest.key)
+    fates = db.execute(sent).all()
+    lacking = {row.destination for row in fates if row.fate not in {*TAKEN, Fate.DUE}}
+    there = {row.destination for row in fates} - lacking
     return str(latest.key) if there >= set(result.sent_to) else None
 
 

@@ -105,12 +105,12 @@ def lease(
 
     Nor is it leased while its peer's circuit is open, unless it is the probe, or older than `give_up` and to be ended.
 
-    A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it. One that was
-    begun `max_attempts` times is not leased again, even when the broker redelivers it: `exhausted` names it.
+    A task that was begun before is leased alone: if it stops its worker again, it takes nobody with it. One that has
+    stopped its worker `max_attempts` times is not leased, even when the broker redelivers it: `exhausted` names it.
     """
     mine = [tasks.c.key == task_key, _is_due(now)]
     if max_attempts is not None:
-        mine.append(tasks.c.attempts < max_attempts)
+        mine.append(or_(tasks.c.state == TaskState.DUE, tasks.c.attempts < max_attempts))
     until = now + timedelta(seconds=lease_s)
     with ledger.writing() as db:
         first = db.execute(select(tasks).where(*mine)).first()
@@ -161,9 +161,10 @@ def require(db: Connection, held: Lease) -> None:
 
 def exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> list[Lease]:
     """Analyses whose last permitted attempt ran out without a word: their worker died or was stopped."""
+    ended = (tasks.c.state == TaskState.LEASED, tasks.c.leased_until <= now)
     with ledger.reading() as db:
         rows = db.execute(
-            select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _is_due(now))
+            select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, *ended)
         ).all()
     return [_lease(row, row.leased_until or now) for row in rows]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cxrnode.complete import ask, close_whole, whole
-from cxrnode.ledger import arrivals, clock, completions, tables
+from cxrnode.ledger import arrivals, clock, completions, parcels, returns, tables
 from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.completions import Closing, Question, Reason, Said, Source, Standing
+from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.tables import Fate, State
 from cxrnode.ledger.timeline import timeline
 from cxrnode.query import Answer, Inquiries
@@ -216,6 +217,22 @@ def test_our_results_in_the_source_are_not_waited_for(bench: Bench) -> None:
     """Two results at it, and one late image: it counts four. Red without `surely` in completions.standing."""
     now = bench.analysed("a")
     bench.deliver(now, "a", Fate.ACCEPTED, Fate.ACCEPTED)
+    late = now + timedelta(seconds=60)
+    bench.arrive("1.2", at=late)
+    heard, since = Heard(), (late - T0).total_seconds()
+    turn(bench, heard, since + 3)
+    heard.answer(Said.COUNT, 4)
+
+    assert turn(bench, heard, since + 4) == ["complete", "quiet"]
+
+
+def test_results_that_went_back_to_the_source_are_not_waited_for(bench: Bench) -> None:
+    """The destination is whoever sent the study. Red without `returns` in completions._taken."""
+    now = bench.analysed("sender")
+    held = bench.delivery(now, "sender")
+    returns.note(bench.ledger, held.round_key, "sender", Origin("A", "::1"))
+    bench.answer(held, now, Fate.ACCEPTED, Fate.ACCEPTED)
+    parcels.finish_delivery(bench.ledger, held, 1.0, now)
     late = now + timedelta(seconds=60)
     bench.arrive("1.2", at=late)
     heard, since = Heard(), (late - T0).total_seconds()

@@ -90,6 +90,13 @@ def test_every_session_waits_neither_for_ever_nor_in_secret(url: str) -> None:
         assert db.execute(text("SHOW application_name")).scalar() == "cxrnode"
 
 
+def test_a_writer_sees_what_was_committed_before_it_had_the_lock_whatever_the_role_prefers(url: str) -> None:
+    """Red without READ COMMITTED in `_postgresql`: the view would be of before the wait."""
+    url = f"{url}&options=-c default_transaction_isolation=serializable"
+    with Ledger(url).writing() as db:
+        assert db.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
+
+
 def test_a_server_that_crashes_and_comes_back_is_used_again(tmp_path: Path) -> None:
     """Red without `pool_pre_ping`: the first use afterwards would fail."""
     bench = Bench(tmp_path, POSTGRESQL)

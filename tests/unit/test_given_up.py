@@ -79,6 +79,21 @@ def test_it_is_told_too_when_it_stops_its_worker_each_time_and_a_reading_superse
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == failed.SOPInstanceUID
 
 
+def test_what_fails_again_after_a_retry_is_told_again(desk: Desk) -> None:
+    """Red when what is told of a failure has a gist: the report of the first would stand."""
+    receive(desk, make_cxr())
+    model = Broken()
+    for number in range(TRIES + 1):
+        read_all(desk, {CHOICE: model}, now=NOW + DAY * (number + 1))
+    (waits,) = quarantine.waiting(desk.ledger)
+    assert quarantine.reopen(desk.ledger, waits, NOW + DAY * 5)
+    for number in range(TRIES + 1):
+        read_all(desk, {CHOICE: model}, now=NOW + DAY * (number + 6))
+
+    assert [line.deliveries for line in round_lines(desk.ledger)] == [{"pacs": "1 due"}] * 2
+    assert len(reports(desk)) == 2
+
+
 def test_what_stops_its_worker_even_then_is_given_up_in_silence(desk: Desk) -> None:
     """Red when `lease` or `exhausted` knows no end."""
     receive(desk, make_cxr())

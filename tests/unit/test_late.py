@@ -185,6 +185,18 @@ def test_results_that_a_destination_does_not_have_do_not_stand(desk: Desk, film:
     assert late(desk, lateral(film)).objects == 2
 
 
+def test_results_of_which_a_destination_refused_a_part_do_not_stand(desk: Desk, film: FileDataset) -> None:
+    """Red when in outcomes._same_before one object that was taken is enough."""
+    now = datetime.now(UTC)
+    (task,) = work.due(desk.ledger, now, {})
+    (held,) = work.lease(desk.ledger, task.task_key, now, 600)
+    for parcel, fate in zip(parcels.outstanding(desk.ledger, held), (Fate.ACCEPTED, Fate.REFUSED), strict=True):
+        parcels.note_fate(desk.ledger, held, parcel.sop_instance_uid, fate, status=0, reason="", now=now)
+    parcels.finish_delivery(desk.ledger, held, 1.0, now)
+
+    assert late(desk, lateral(film)).objects == 2
+
+
 def test_results_that_were_withdrawn_do_not_stand(desk: Desk, film: FileDataset) -> None:
     """Red without the withdrawals in outcomes._same_before."""
     read_all_due(desk, Fate.ACCEPTED)

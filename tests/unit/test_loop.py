@@ -1,0 +1,108 @@
+"""The receiver's loop goes on whatever the ledger or the spool hold; what it cannot make sense of stays where it is."""
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cxrnode.complete import give_up_exhausted, sweep
+from cxrnode.errors import LedgerUnavailable
+from cxrnode.ledger import Ledger, arrivals, outcomes, work
+from cxrnode.ledger.account import account, round_lines
+from cxrnode.reception import Reception
+from cxrnode.samples import free_ports
+from cxrnode.settings import Settings
+from cxrnode.spool import Receipt
+from tests.ledgers import LEASE_S, T0, Bench
+
+MOST = 3
+
+
+def tried(bench: Bench) -> datetime:
+    """An analysis that has stopped its worker so often as it may; when its last lease has ended."""
+    now = bench.ready("1.1")
+    for _ in range(MOST):
+        bench.lease(now)
+        now += timedelta(seconds=LEASE_S)
+    return now
+
+
+def test_two_receivers_give_the_same_analysis_up_and_the_second_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red without `suppress(StaleLease)` in `give_up_exhausted`."""
+    now = tried(bench)
+    seen = work.exhausted(bench.ledger, MOST, now)
+    outcomes.abandon(bench.ledger, seen[0], "the first receiver", now)
+    monkeypatch.setattr(work, "exhausted", lambda *_: seen)
+
+    give_up_exhausted(bench.ledger, MOST, now)
+
+    assert [line.reasons for line in round_lines(bench.ledger)] == [("the first receiver",)]
+
+
+def test_an_analysis_put_back_before_fewer_attempts_were_permitted_is_leased_once_more(bench: Bench) -> None:
+    """Red when `lease` refuses what is due: it would wait for ever."""
+    now = bench.ready("1.1")
+    for _ in range(MOST):
+        (held,) = bench.lease(now)
+        work.put_back(bench.ledger, held, now, "ValueError")
+
+    give_up_exhausted(bench.ledger, MOST - 1, now)
+    (held,) = work.lease(bench.ledger, held.task_key, now, LEASE_S, max_attempts=MOST - 1)
+
+    assert (held.attempts, held.last_error) == (MOST + 1, "ValueError")
+
+
+def test_a_fault_that_nobody_thought_of_ends_no_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red without the `except` of `_turn_whatever_happens`."""
+    turns = []
+
+    def turn(reception: Reception, _now: datetime) -> None:
+        turns.append(reception)
+        if len(turns) == 2:
+            reception.stop()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Reception, "turn", turn)
+    settings = {
+        "node": {"state_dir": tmp_path},
+        "receiving": {"reserve_gb": 0, "port": free_ports(1)[0]},
+        "queue": {"reconcile_s": 0.01},
+    }
+    Reception(Settings.model_validate(settings)).run()
+
+    assert len(turns) == 2
+
+
+def test_one_receipt_that_cannot_be_read_keeps_no_other_from_the_ledger(bench: Bench) -> None:
+    """Red when `sweep` reads receipts within the transaction, or lets a damaged one through."""
+    for number in range(3):
+        receipt = Receipt(bench.spool.key_for(f"1.{number}"), f"1.{number}", *"abcd", 1, *"jklm", T0.isoformat())
+        bench.spool.store(b"x", receipt)
+    damaged = bench.spool.image(bench.spool.key_for("1.1")).with_name("receipt.json")
+    damaged.write_text("{")
+
+    assert sweep(bench.spool, bench.ledger) == 2
+    assert bench.places() == {"on the disk, not yet in the ledger": 1, "waiting for the study to be complete": 2}
+
+
+def test_an_instance_that_is_gone_from_the_disk_does_not_balance(bench: Bench) -> None:
+    """Red when the total is made from the ledger as well."""
+    key = bench.arrive("1.1")
+    bench.arrive("1.2")
+    shutil.rmtree(bench.spool.image(key).parent)
+
+    told = account(bench.ledger, bench.spool)
+
+    assert (told.total, told.balanced) == (1, False)
+
+
+def test_a_damaged_file_is_a_ledger_that_is_away(tmp_path: Path) -> None:
+    """Red when DatabaseError itself is let through `Ledger._away`."""
+    file = tmp_path / "ledger.sqlite"
+    file.write_bytes(b"no database at all " * 500)
+
+    with pytest.raises(LedgerUnavailable, match="not a database"):
+        arrivals.known(Ledger(f"sqlite:///{file}"))
