@@ -218,6 +218,13 @@ class Settings(BaseSettings):
             for one in self.destinations
             if one.timeout_s >= self.queue.time_limit_s
         ]
+        if not any(sender.return_port for sender in self.receiving.senders):
+            faults += [
+                f"destinations {one.name}: return_to_sender = true, and no receiving.senders has a return_port; "
+                "wanted the port of each to whom results go back"
+                for one in self.destinations
+                if one.return_to_sender
+            ]
         waits = (self.receiving.ask_after_s, self.receiving.quiet_s, self.receiving.longest_wait_s)
         if any(sender.query for sender in self.receiving.senders) and not waits[0] < waits[1] <= waits[2]:
             faults.append(

@@ -21,9 +21,8 @@ STAY_S, LOOK_S = 1.0, 0.02
 
 def commit_leased(desk: Desk, lease: Lease, now: datetime) -> None:
     """Bring the commitment of a round's objects at the lease's destination as far as it goes at present."""
-    named = {destination.name: destination for destination in desk.settings.destinations}
     try:
-        if lease.destination in named and _settled(desk, lease, named[lease.destination], now):
+        if _settled(desk, lease, desk.destination(lease.destination), now):
             peers.not_called(desk, lease)
         else:
             _ask(desk, lease, peers.peer_of(desk, lease), now)
@@ -32,6 +31,8 @@ def commit_leased(desk: Desk, lease: Lease, now: datetime) -> None:
         _later(desk, lease, str(error), now)
     except StaleLease as error:
         LOG.warning("commitment dropped", task=lease.task_key, reason=str(error))
+    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
+        peers.unforeseen(desk, lease, error, lambda kind: _later(desk, lease, kind, now))
 
 
 def _settled(desk: Desk, lease: Lease, destination: Destination, now: datetime) -> bool:
@@ -97,7 +98,7 @@ def _not_offered(desk: Desk, lease: Lease, destination: Destination, now: dateti
 
 
 def _later(desk: Desk, lease: Lease, trouble: str, now: datetime, *, held: bool = False) -> None:
-    if now - lease.created_at > desk.settings.delivery.give_up:
+    if peers.too_old(desk, lease, now):
         _stop(desk, lease, f"{trouble}: accepted, not committed", now)
         return
     peers.put_back(desk, lease, trouble, now, held=held)

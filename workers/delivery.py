@@ -1,11 +1,11 @@
 """A delivery under lease: send what is outstanding, note each object's fate, try again later or end it."""
 
+import time
 from datetime import UTC, datetime
-from time import perf_counter
 
 from cxrnode.deliver import Answer, Sent, send
 from cxrnode.destination import Destination
-from cxrnode.errors import NoWayBack, PeerUnavailable, StaleLease
+from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import parcels
 from cxrnode.ledger.parcels import Parcel
@@ -14,10 +14,13 @@ from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from workers import peers
 from workers.desk import Desk
-from workers.rejection import make_note
+from workers.rejection import make_note, note_owed
 
 LOG = logger("delivery")
 FATES = {Answer.ACCEPTED: Fate.ACCEPTED, Answer.REFUSED: Fate.REFUSED, Answer.LATER: Fate.DUE}
+
+NOTE_AGAIN_S = 1.0
+"""so soon is a ledger that is away asked again to write an answer down"""
 
 
 def deliver_leased(desk: Desk, lease: Lease) -> None:
@@ -26,10 +29,12 @@ def deliver_leased(desk: Desk, lease: Lease) -> None:
         _deliver(desk, lease)
     except StaleLease as error:
         LOG.warning("delivery dropped", task=lease.task_key, reason=str(error))
+    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
+        peers.unforeseen(desk, lease, error, lambda kind: _later(desk, lease, kind))
 
 
 def _deliver(desk: Desk, lease: Lease) -> None:
-    started = perf_counter()
+    started = time.perf_counter()
     make_note(desk, lease)
     due = parcels.outstanding(desk.ledger, lease)
     try:
@@ -41,13 +46,20 @@ def _deliver(desk: Desk, lease: Lease) -> None:
     left = parcels.outstanding(desk.ledger, lease)
     reached(Point.STORED)
     if not left:
-        _finish(desk, lease, (perf_counter() - started) * 1000)
+        _finish(desk, lease, (time.perf_counter() - started) * 1000)
         LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
-    elif datetime.now(UTC) - lease.created_at > desk.settings.delivery.give_up:
-        _give_up(desk, lease, f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}")
     else:
-        peers.put_back(desk, lease, trouble, datetime.now(UTC), held=held)
-        LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
+        _later(desk, lease, trouble, held=held)
+
+
+def _later(desk: Desk, lease: Lease, trouble: str, *, held: bool = False) -> None:
+    """Put it back, or give it up when it is too old; with a note to be made it would only be due again at once."""
+    now = datetime.now(UTC)
+    if peers.too_old(desk, lease, now) and note_owed(desk, lease) is None:
+        _give_up(desk, lease, f"given up after {desk.settings.delivery.give_up_after_h:g} h: {trouble}")
+        return
+    peers.put_back(desk, lease, trouble, now, held=held)
+    LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
 
 
 def _try(desk: Desk, lease: Lease, due: list[Parcel]) -> tuple[str, bool]:
@@ -77,8 +89,7 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         if fate is not Fate.ACCEPTED:
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
-        uid, now = due[index].sop_instance_uid, datetime.now(UTC)
-        parcels.note_fate(desk.ledger, lease, uid, fate, status=sent.status, reason=sent.reason, now=now)
+        _note(desk, lease, due[index], fate, sent)
 
     def wanted(index: int) -> bool:
         return parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid)
@@ -93,6 +104,20 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         return trouble, peers.failed(desk, lease, trouble, datetime.now(UTC))
     peers.answered(desk, lease)
     return trouble, False
+
+
+def _note(desk: Desk, lease: Lease, parcel: Parcel, fate: Fate, sent: Sent) -> None:
+    """Write an answer down, as long as the lease lasts: without it the object would be sent again."""
+    while True:
+        uid, now = parcel.sop_instance_uid, datetime.now(UTC)
+        try:
+            parcels.note_fate(desk.ledger, lease, uid, fate, status=sent.status, reason=sent.reason, now=now)
+        except LedgerUnavailable:
+            if now > lease.until:
+                raise
+            time.sleep(NOTE_AGAIN_S)
+        else:
+            return
 
 
 def _give_up(desk: Desk, lease: Lease, reason: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import SystemRandom
 
+from cxrnode.destination import Destination
+from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.work import Lease
@@ -32,6 +34,13 @@ class Desk:
         delivery = self.settings.delivery
         wait_s = min(delivery.longest_retry_s, delivery.first_retry_s * 2.0 ** min(attempts - 1, 30))
         return now + timedelta(seconds=wait_s * (1 + self.chance()) / 2)
+
+    def destination(self, name: str) -> Destination:
+        """The destination that a task names. Raises PeerUnavailable when the settings do not name it (any more)."""
+        named = {destination.name: destination for destination in self.settings.destinations}
+        if name not in named:
+            raise PeerUnavailable(f"destination {name!r} is not in the settings; wanted one of {sorted(named)}")
+        return named[name]
 
     def keep(self, lease: Lease, uids: tuple[str, str, str], role: str, content: bytes) -> ObjectRow:
         """Keep the bytes of an object of the leased round; `uids` are its SOP Instance, SOP Class and Series.

@@ -1,9 +1,10 @@
 """The peer behind a lease's destination: which one it is, and what its circuit learns from a call."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cxrnode.destination import Destination
-from cxrnode.errors import NoWayBack, PeerUnavailable
+from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleLease
 from cxrnode.ledger import circuits, returns, work
 from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.work import Lease
@@ -17,16 +18,14 @@ LOG = logger("peers")
 def peer_of(desk: Desk, lease: Lease) -> Destination:
     """The destination, or the sender that it stands for.
 
-    Raises PeerUnavailable when the settings do not name it (any more), or it was waited for too long, and NoWayBack.
+    Raises PeerUnavailable when the settings do not name it (any more), it was waited for too long, or the task is that
+    old and stopped its last worker; and NoWayBack.
     """
-    named = {destination.name: destination for destination in desk.settings.destinations}
-    if lease.destination not in named:
-        raise PeerUnavailable(
-            f"destination {lease.destination!r} is not in the settings; wanted one of {sorted(named)}"
-        )
+    destination = desk.destination(lease.destination)
     if lease.passage.away:
         raise PeerUnavailable(f"{lease.destination}: {lease.passage.away}")
-    destination = named[lease.destination]
+    if lease.cut_short and too_old(desk, lease, datetime.now(UTC)):
+        raise PeerUnavailable("; ".join(filter(None, (lease.last_error, "its worker was stopped"))))
     return sender_of(desk, lease.round_key, destination) if destination.return_to_sender else destination
 
 
@@ -65,6 +64,24 @@ def not_called(desk: Desk, lease: Lease) -> None:
     """There was nothing to ask the peer: if this was its probe, another one is."""
     if lease.passage.probe:
         circuits.not_called(desk.ledger, lease.task_key, datetime.now(UTC))
+
+
+def too_old(desk: Desk, lease: Lease, now: datetime) -> bool:
+    """Whether the task is to be given up, unless it ends now."""
+    return now - lease.created_at > desk.settings.delivery.give_up
+
+
+def unforeseen(desk: Desk, lease: Lease, error: Exception, later: Callable[[str], None]) -> None:
+    """Whatever ended a task unforeseen is no reason to do it for ever: `later` has the kind alone.
+
+    The text of the error may quote a header.
+    """
+    LOG.error("task failed", task=lease.task_key, attempts=lease.attempts, reason=type(error).__name__)
+    try:
+        not_called(desk, lease)
+        later(type(error).__name__)
+    except (StaleLease, LedgerUnavailable) as lost:
+        LOG.warning("lease lost", task=lease.task_key, reason=str(lost))
 
 
 def put_back(desk: Desk, lease: Lease, trouble: str, now: datetime, *, held: bool) -> None:

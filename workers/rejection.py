@@ -19,12 +19,17 @@ def make_note(desk: Desk, lease: Lease) -> None:
 
     Under the lease nobody else sends there, so that what it has taken is known.
     """
-    with desk.ledger.reading() as db:
-        owed = rejections.owed(db, lease.round_key, lease.destination)
+    owed = note_owed(desk, lease)
     if owed is None:
         return
     parcels.add(desk.ledger, lease, _keep(desk, lease, owed))
     LOG.info("rejection note made", task=lease.task_key, destination=lease.destination, rejected=len(owed.files))
+
+
+def note_owed(desk: Desk, lease: Lease) -> Owed | None:
+    """The note that the lease's destination is owed."""
+    with desk.ledger.reading() as db:
+        return rejections.owed(db, lease.round_key, lease.destination)
 
 
 def _keep(desk: Desk, lease: Lease, owed: Owed) -> ObjectRow:

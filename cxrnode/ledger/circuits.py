@@ -6,8 +6,9 @@ Its tasks are not touched: whether one may be leased is a condition on this tabl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import TaskState, Work, circuits, returns, tasks
@@ -47,7 +48,7 @@ def passage(db: Connection, task_key: str, now: datetime, until: datetime) -> Pa
     if row is None:
         return FREE
     if row.probe_at > now:
-        return Passage(away=f"no answer since {row.opened_at:%Y-%m-%d %H:%M} UTC: {row.reason}")
+        return Passage(away=silence(row))
     db.execute(update(circuits).where(*here).values(probe_at=until))
     return Passage(probe=True)
 
@@ -89,6 +90,12 @@ def answered(ledger: Ledger, task_key: str) -> bool:
         return was_open is not None
 
 
+def forget(db: Connection) -> None:
+    """Leave no circuit that no open task is behind: nobody would call its peer any more, to learn that it is back."""
+    is_open = tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])
+    db.execute(delete(circuits).where(~exists().where(is_open, peer_of_task() == circuits.c.peer)))
+
+
 def not_called(ledger: Ledger, task_key: str, now: datetime) -> None:
     """A probe had nothing to ask its peer: another task may be it at once."""
     with ledger.writing() as db:
@@ -123,9 +130,15 @@ def opened(ledger: Ledger) -> list[Circuit]:
         ]
 
 
-def to_probe(db: Connection, now: datetime) -> list[str]:
-    """The peers of open circuits that are to be tried now."""
-    return list(db.execute(select(circuits.c.peer).where(circuits.c.probe_at <= now)).scalars())
+def to_probe(db: Connection, now: datetime) -> list[tuple[str, datetime]]:
+    """The peers of open circuits that are to be tried now, and since when."""
+    due = select(circuits.c.peer, circuits.c.probe_at).where(circuits.c.probe_at <= now)
+    return [(row.peer, row.probe_at) for row in db.execute(due)]
+
+
+def silence(row: Row[tuple[Any, ...]]) -> str:
+    """In words, what the row of an open circuit says of its peer."""
+    return f"no answer since {row.opened_at:%Y-%m-%d %H:%M} UTC: {row.reason}"
 
 
 def is_open() -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Row, and_, select
 
-from cxrnode.ledger.circuits import peer_of_task
+from cxrnode.ledger.circuits import peer_of_task, silence
 from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
@@ -128,16 +128,13 @@ def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
     """The tasks that are still to do, at the moment when they are due, or a destination that is away is tried again."""
     undone = (tasks.c.round_key == row.key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
     away = and_(circuits.c.peer == peer_of_task(), circuits.c.opened_at.is_not(None))
-    joined = select(tasks, circuits.c.opened_at, circuits.c.probe_at, circuits.c.reason.label("why"))
+    joined = select(tasks, circuits.c.opened_at, circuits.c.probe_at, circuits.c.reason)
     for task in db.execute(joined.select_from(tasks.outerjoin(circuits, away)).where(*undone)):
         work = f"{task.work} {task.destination}".strip()
         what = f"{work}: under way" if task.state == TaskState.LEASED else f"{work}: due"
         told = [_count(task.attempts, "attempt"), task.last_error]
         if task.opened_at is not None and task.state == TaskState.DUE:
-            what, told = (
-                f"{work}: waits",
-                [f"no answer since {task.opened_at:%Y-%m-%d %H:%M} UTC: {task.why}", "next try"],
-            )
+            what, told = f"{work}: waits", [silence(task), "next try"]
         yield Event(max(task.due_at, task.probe_at or task.due_at), row.number, what, "; ".join(filter(None, told)))
 
 

@@ -29,6 +29,8 @@ class Lease:
     """away: it has waited too long, and is to be given up without a call"""
     last_error: str = ""
     """of an earlier attempt; empty where each of them stopped its worker"""
+    cut_short: bool = False
+    """the attempt before this one never ended: its worker died or was stopped"""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,16 @@ def due(
         rows = {
             row.key: row for row in db.execute(select(tasks).where(_is_due(now), free).order_by(tasks.c.created_at))
         }
-        for peer in circuits.to_probe(db, now):
+        probe_at = {}
+        for peer, at in circuits.to_probe(db, now):
             behind = select(tasks).where(_is_due(now), circuits.peer_of_task() == peer)
             longest = func.coalesce(tasks.c.leased_until, tasks.c.due_at)  # each in turn, whatever came of the last
-            rows |= {row.key: row for row in db.execute(behind.order_by(longest).limit(1))}
+            for row in db.execute(behind.order_by(longest).limit(1)):
+                rows[row.key], probe_at[row.key] = row, at
     found = []
     for row in rows.values():
         since = row.leased_until if row.state == TaskState.LEASED else row.due_at
+        since = max(since, probe_at.get(row.key, since))  # what was noted before is of a queue that it has left
         patience = resubmit_s.get((Work(row.work), row.lane))
         lost = patience is not None and row.submitted_at and row.submitted_at <= now - timedelta(seconds=patience)
         if row.submitted_at is None or row.submitted_at < since or lost:
@@ -150,6 +155,8 @@ def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> 
     mine = (tasks.c.key == held.task_key, tasks.c.fence == held.fence, tasks.c.state == TaskState.LEASED)
     if db.execute(update(tasks).where(*mine).values(state=state, **columns)).rowcount != 1:
         raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
+    if state != TaskState.DUE:
+        circuits.forget(db)
 
 
 def require(db: Connection, held: Lease) -> None:
@@ -186,6 +193,7 @@ def _lease(row: Row[tuple[Any, ...]], until: datetime, begun: int = 0, passage: 
         until=until,
         passage=passage,
         last_error=row.last_error,
+        cut_short=row.state == TaskState.LEASED,
     )
 
 

@@ -70,7 +70,7 @@ def test_each_sender_gets_the_results_of_its_own_studies(tmp_path: Path) -> None
 
 def test_a_sender_without_a_port_is_told_and_gets_them_once_it_has_one(tmp_path: Path) -> None:
     """Red when NoWayBack is passed over in `delivery._deliver`."""
-    desk = node(tmp_path, sender("ONE", None))
+    desk = node(tmp_path, sender("ONE", None), sender("OTHER", 104))
     study(desk, "ONE")
     turn(desk)
     (waits,) = waiting(desk.ledger)
@@ -192,3 +192,16 @@ def test_a_destination_that_is_the_sender_has_no_place_of_its_own(tmp_path: Path
     path.write_text('[[destinations]]\nname = "back"\nreturn_to_sender = true\nhost = "h"\n', encoding="utf-8")
     with pytest.raises(SettingsError, match="goes where the study came from; wanted no host"):
         load(path)
+
+
+def test_a_destination_that_is_the_sender_needs_one_that_can_be_called(tmp_path: Path) -> None:
+    """Every study would end in quarantine. Red without that fault in `Settings._agree`."""
+    path = tmp_path / "node.toml"
+    named = '[[destinations]]\nname = "back"\nreturn_to_sender = true\n'
+    mute = '[[receiving.senders]]\nae_title = "ONE"\naddresses = ["127.0.0.1"]\n'
+    for written in (named, named + mute):
+        path.write_text(written, encoding="utf-8")
+        with pytest.raises(SettingsError, match="back: return_to_sender = true, and no "):
+            load(path)
+    path.write_text(named + mute + "return_port = 104\n", encoding="utf-8")
+    assert load(path).destinations[0].return_to_sender
