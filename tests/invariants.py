@@ -35,22 +35,41 @@ def broken(settings: Settings, acknowledged: Collection[Path], archive: Orthanc,
     its answers came back: an answer that was lost is no acceptance.
     """
     ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
+    filed = {uid_of(file): digest(file) for file in archive.saved()}
     try:
         return [
-            *(f"I1: {told}" for told in _lost(ledger, spool, acknowledged)),
-            *(f"I2: {told}" for told in _silent(ledger, spool, acknowledged)),
-            *(f"I3: {told}" for told in _doubled(ledger, spool, archive, again)),
-            *(f"I4: {told}" for told in _not_committed(ledger, archive)),
+            *unkept(settings, acknowledged),
+            *(f"I3: {told}" for told in _doubled(ledger, spool, filed)),
+            *([f"I3: sent again: {archive.sent_again} objects"] if archive.sent_again > again else []),
+            *(f"I4: {told}" for told in _not_committed(ledger, filed)),
         ]
     finally:
         ledger.close()
 
 
-def _lost(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Iterator[str]:
+def unkept(settings: Settings, acknowledged: Collection[Path]) -> list[str]:
+    """What of I1 and I2 does not hold, a line each: no archive is looked at."""
+    ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
     with ledger.reading() as db:
         entered = set(db.execute(select(instances.c.key)).scalars())
+    try:
+        return [
+            *(f"I1: {told}" for told in not_on_disk(spool, acknowledged)),
+            *(
+                f"I1: {one.name} is not in the ledger"
+                for one in acknowledged
+                if spool.key_for(uid_of(one)) not in entered
+            ),
+            *(f"I2: {told}" for told in _silent(ledger, spool, acknowledged)),
+        ]
+    finally:
+        ledger.close()
+
+
+def not_on_disk(spool: Spool, acknowledged: Collection[Path]) -> Iterator[str]:
+    """What of I1 does not hold of the disk alone, a line each."""
     for file in acknowledged:
-        key = spool.key_for(str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID))
+        key = spool.key_for(uid_of(file))
         try:
             kept, receipt = digest(spool.image(key)), spool.receipt(key)
         except FileNotFoundError:
@@ -58,8 +77,6 @@ def _lost(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Itera
             continue
         if not kept == receipt.sha256 == digest(file):
             yield f"{file.name} is on the disk with other bytes"
-        if key not in entered:
-            yield f"{file.name} is not in the ledger"
 
 
 def _silent(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Iterator[str]:
@@ -71,15 +88,14 @@ def _silent(ledger: Ledger, spool: Spool, acknowledged: Collection[Path]) -> Ite
     if len({line.study for line in told}) < studies:
         yield f"{studies} studies were acknowledged, {len({line.study for line in told})} have a round"
     for line in told:
-        if line.state != State.FINISHED or line.outcome not in set(Outcome):
+        due = any(Fate.DUE in fates for fates in line.deliveries.values())
+        if line.state != State.FINISHED or line.outcome not in set(Outcome) or due:
             named = f"round {line.round_number} of study {line.study[:8]}"
-            yield f"{named} is {line.state}, its outcome {line.outcome!r}, its last error {line.last_error!r}"
+            ended = f"{line.state}, its outcome {line.outcome!r}, its deliveries {line.deliveries}"
+            yield f"{named} is {ended}, its last error {line.last_error!r}"
 
 
-def _doubled(ledger: Ledger, spool: Spool, archive: Orthanc, again: int) -> Iterator[str]:
-    filed = {
-        str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID): digest(file) for file in archive.saved()
-    }
+def _doubled(ledger: Ledger, spool: Spool, filed: dict[str, str]) -> Iterator[str]:
     with ledger.reading() as db:
         made = {row.sop_instance_uid: row for row in db.execute(select(objects))}
         taken = set(db.execute(select(deliveries.c.sop_instance_uid).where(deliveries.c.fate.in_(TAKEN))).scalars())
@@ -89,21 +105,22 @@ def _doubled(ledger: Ledger, spool: Spool, archive: Orthanc, again: int) -> Iter
         if filed[uid] != digest(spool.result(made[uid].round_key, made[uid].file)):
             yield f"the archive holds other bytes than were kept under {uid}"
     reports = Counter(row.round_key for row in made.values() if row.role == Family.REPORT)
-    yield from (f"{count} reports of one round" for count in reports.values() if count > 1)
-    extra = archive.received - Counter(filed.keys())
-    if extra.total() > again:
-        yield f"sent again: {extra.total()} objects; wanted {again} at the most"
+    yield from (f"{count} reports of round {key[:8]}" for key, count in reports.items() if count > 1)
 
 
-def _not_committed(ledger: Ledger, archive: Orthanc) -> Iterator[str]:
+def _not_committed(ledger: Ledger, filed: dict[str, str]) -> Iterator[str]:
     with ledger.reading() as db:
         fates = {row.sop_instance_uid: row.fate for row in db.execute(select(deliveries))}
-    there = set(archive.received)
     for uid, fate in fates.items():
         if fate in {Fate.ACCEPTED, Fate.NOT_COMMITTED}:
             yield f"{uid} is {fate} by an archive that offers commitment"
-        if fate == Fate.COMMITTED and uid not in there:
-            yield f"{uid} is said to be committed, and was never sent"
+        if fate == Fate.COMMITTED and uid not in filed:
+            yield f"{uid} is said to be committed, and the archive does not hold it"
+
+
+def uid_of(file: Path) -> str:
+    """A file's SOP Instance UID."""
+    return str(pydicom.dcmread(file, specific_tags=HEADER_UIDS).SOPInstanceUID)
 
 
 def digest(file: Path) -> str:

@@ -72,6 +72,11 @@ class Orthanc:
         return Counter(noted.read_text().split() if noted.exists() else ())
 
     @property
+    def sent_again(self) -> int:
+        """How many objects it was sent beyond the first time of each."""
+        return self.received.total() - len(self.received)
+
+    @property
     def destination(self) -> Destination:
         """This Orthanc as the settings name it."""
         return self.taking({})

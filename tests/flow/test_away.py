@@ -9,6 +9,7 @@ from cxrnode.ledger.circuits import OPENS_AFTER
 from tests.builders import make_cxr
 from tests.cables import Mute
 from tests.fakes import FakePacs
+from tests.invariants import unkept
 from tests.nodes import running_node, saved
 
 STUDIES, OBJECTS = 8, 2
@@ -35,6 +36,7 @@ def test_a_dead_archive_is_left_alone_and_gets_all_once_when_a_person_says_that_
         with back.listening(mute.port):
             retry = node.cxrnode("retry", "--destination", "dead", "--json")
             status = node.wait_until_finished(STUDIES)
+        assert unkept(node.settings, films) == []
     (away,) = gone["away"]
     assert (away["destination"], away["failures"]) == ("dead", OPENS_AFTER)
     assert OPENS_AFTER <= calls <= OPENS_AFTER + 1, "two delivery processes: one call may have begun before"

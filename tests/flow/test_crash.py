@@ -12,6 +12,8 @@ from cxrnode.faultpoints import Fault, Point
 from tests.builders import make_cxr, remade
 from tests.databases import LEDGER, SQLITE
 from tests.fakes import FakePacs
+from tests.flow.days import plant
+from tests.invariants import unkept
 from tests.nodes import RunningNode, running_node, saved
 
 LEASE = {"time_limit_s": 29, "lease_s": 30}
@@ -39,24 +41,24 @@ def test_a_study_that_hangs_every_time_is_stopped_given_up_and_takes_nobody_with
 ) -> None:
     """I5, seen red: complete.py, `give_up_exhausted` not called: the study is begun for ever."""
     record_property("matrix", ("mid analysis", "hangs every time: a poison study", "I1, I2, I5"))
-    hangs = tmp_path / Point.MID_ANALYSIS
+    films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(2)]
     short = {"time_limit_s": 6, "lease_s": 7, "max_attempts": 2}
     with (
         FakePacs().listening() as pacs,
         running_node(tmp_path, pacs.destination(), environment={"CXRNODE_FAULTS": str(tmp_path)}, queue=short) as node,
     ):
-        hangs.write_text(Fault.HANG)
-        node.push(saved(make_cxr(), tmp_path / "film.dcm"))
-        node.wait_until(lambda _: not hangs.exists())
-        hangs.write_text(Fault.HANG)
+        struck = plant(tmp_path, Point.MID_ANALYSIS, Fault.HANG)
+        node.push(films[0])
+        node.wait_until(lambda _: struck())
+        plant(tmp_path, Point.MID_ANALYSIS, Fault.HANG)
         status = node.wait_until_finished(1)
         (given_up,) = status["rounds"]
         assert given_up["outcome"] == "failed"
         assert "begun 2 times and stopped its worker" in given_up["reasons"][0]
-        node.push(saved(make_cxr(), tmp_path / "next.dcm"))
+        node.push(films[1])
         status = node.wait_until_finished(2)
 
-    assert status["balanced"]
+    assert unkept(node.settings, films) == []
     assert status["rounds"][0]["deliveries"] == {"fake": "2 accepted"}
     assert len(pacs.stored) == 2
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from cxrnode.destination import Destination
 from cxrnode.faultpoints import Fault, Point
@@ -81,12 +82,31 @@ def test_a_ledger_that_is_locked_refuses_no_image_and_a_receiver_killed_meanwhil
 
 def test_a_ledger_that_is_locked_for_longer_than_anybody_waits(day: Day, row: Callable[[str, str], None]) -> None:
     row("everything", "ledger locked for 35 s")
+    logged = day.node.log.stat().st_size
+    ledger = Ledger(day.node.settings.ledger_url)
+    with ledger.writing() as db:
+        day.push()
+        for _ in range(7):
+            time.sleep(5)
+            db.execute(select(1))  # PostgreSQL cuts off a writer that is idle for as long as others wait
+    ledger.close()
+    assert b"ledger away" in day.node.log.read_bytes()[logged:]
+    day.finish()
+
+
+def test_a_ledger_that_is_locked_while_a_result_is_sent(day: Day, row: Callable[[str, str], None]) -> None:
+    """The archive has answered and nobody can write it down: that one is sent again."""
+    row("archive answered, before the ledger", "ledger locked for 12 s")
+    struck = day.plant(Point.AFTER_STORE, Fault.STOP_ALL)
+    day.again += 1
+    day.push()
+    day.wait(struck)
+    (halted, *_) = [pid for pid in day.pids("--role", "deliver") if state_of(pid) == "T"]
     ledger = Ledger(day.node.settings.ledger_url)
     with ledger.writing():
-        day.push()
-        time.sleep(35)
+        os.killpg(os.getpgid(halted), signal.SIGCONT)
+        time.sleep(12)  # its time limit and its lease are over by then
     ledger.close()
-    assert "ledger away" in day.node.log.read_text()
     day.finish()
 
 

@@ -4,12 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pydicom import Dataset
-
 from cxrnode.deliver import send
 from tests.builders import make_cxr
 from tests.disks import MB, fill, small_disk
 from tests.fakes import FakePacs
+from tests.invariants import unkept
 from tests.nodes import RunningNode, running_node, saved
 
 RESERVE = 12 * MB
@@ -28,30 +27,33 @@ def test_a_node_refuses_before_its_disk_is_full_finishes_what_it_has_and_resumes
         running_node(tmp_path, pacs.destination(), receiving=receiving, results=SMALL) as node,
     ):
         ballast = fill(disk, leave=RESERVE + MB)
-        answers = []
+        films, answers = [], []
         while FULL not in answers:
-            answers += push(node, make_cxr(), tmp_path)
+            films.append(saved(make_cxr(), tmp_path / f"{len(films)}.dcm"))
+            answers.append(push(node, films[-1]))
         assert shutil.disk_usage(disk).free > RESERVE - 2 * MB
-        taken = answers.count(0)
+        refused, taken = films.pop(), len(films)
         full = node.wait_until_finished(taken)
         assert list((disk / "spool" / "incoming").iterdir()) == []
         assert list((disk / "spool" / "results").rglob("*.draft")) == []
 
         ballast.unlink()
-        assert push(node, make_cxr(), tmp_path) == [0]
+        assert push(node, refused) == 0
         resumed = node.wait_until_finished(taken + 1)
+        assert unkept(node.settings, [*films, refused]) == []
 
-    assert set(answers) == {0, FULL}
+    assert answers == [0] * taken + [FULL]
     assert taken >= 2
     for status, count in ((full, taken), (resumed, taken + 1)):
         assert (status["balanced"], status["received"]) == (True, count)
         assert [line["deliveries"] for line in status["rounds"]] == [{"fake": "2 accepted"}] * count
-    assert len(pacs.stored) == 2 * (taken + 1)
+    uids = {uid for uid, _ in pacs.attempts}
+    assert len(uids) == len(pacs.attempts) == len(pacs.stored) == 2 * (taken + 1)
 
 
-def push(node: RunningNode, film: Dataset, folder: Path) -> list[int]:
+def push(node: RunningNode, film: Path) -> int | None:
     """Send a film; what the node answers."""
-    answers: list[int] = []
-    file = saved(film, folder / "film.dcm")
-    send([file], node.receiver, "MODALITY", lambda _index, sent: answers.append(sent.status or 0))
-    return answers
+    answers: list[int | None] = []
+    send([film], node.receiver, "MODALITY", lambda _index, sent: answers.append(sent.status))
+    (answer,) = answers
+    return answer

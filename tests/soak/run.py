@@ -142,7 +142,6 @@ class Soak:
             self.troubles.append(f"cxrnode status: exit status {status.returncode}: {status.stderr[-500:]}")
         total = account(self.ledger, Spool(node.settings.node.spool_dir))
         self.ledger.close()
-        received = self.day.archive.received
         promise = broken(node.settings, self.traffic.acknowledged, self.day.archive, again=self.day.again)
         return Summary(
             seed=self.seed,
@@ -154,7 +153,7 @@ class Soak:
             outcomes={f"{line.place} {line.outcome}".strip(): line.instances for line in total.lines},
             lost=sum(line.startswith(("I1", "I2")) for line in promise),
             doubled=sum(line.startswith("I3") for line in promise),
-            sent_again=received.total() - len(received),
+            sent_again=self.day.archive.sent_again,
             again=self.day.again,
             quarantined=[one["reason"] for one in waited],
             broken=[*promise, *self.troubles, *otherwise(self.traffic.acknowledged, total), *self.memory.broken()],
