@@ -20,6 +20,7 @@ ROWS = [
     *((point, Fault.KILL_ALL) for point in WHOLE_WORKERS),
     (Point.MID_ANALYSIS, Fault.MEMORY),
     (Point.MID_ANALYSIS, Fault.HANG),
+    (Point.BEFORE_STORE, Fault.MEMORY),
 ] * TIMES
 
 
