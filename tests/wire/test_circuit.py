@@ -35,7 +35,7 @@ HOUR = timedelta(hours=1)
 
 
 def at(pacs: FakePacs, name: str) -> Destination:
-    return pacs.destination(name=name, timeout_s=1, commitment="off")
+    return pacs.destination(name=name, timeout_s=3, commitment="off")
 
 
 def away(port: int) -> Destination:
@@ -261,7 +261,7 @@ def test_calls_that_had_begun_before_it_opened_do_not_lengthen_the_wait(tmp_path
 def test_a_commitment_request_waits_behind_it_and_its_refusal_is_an_answer(tmp_path: Path) -> None:
     """Red without `passage` for commitment: every round would ask by itself."""
     pacs = FakePacs(port=free_ports(1)[0])
-    desk = owing(tmp_path, STUDIES, pacs.destination(name="away", timeout_s=1), **SLOW)
+    desk = owing(tmp_path, STUDIES, pacs.destination(name="away", timeout_s=3), **SLOW)
     with pacs.listening(pacs.port):
         assert turn(desk) == STUDIES
     with counted() as calls:

@@ -20,7 +20,7 @@ SLOW = {"first_retry_s": 60.0, "longest_retry_s": 600.0, "give_up_after_h": 1.0}
 
 
 def away(port: int) -> Destination:
-    return FakePacs(port=port).destination(name="away", timeout_s=1, commitment="off")
+    return FakePacs(port=port).destination(name="away", timeout_s=3, commitment="off")
 
 
 def opened(folder: Path, studies: int) -> Desk:

@@ -29,7 +29,7 @@ from workers.desk import Desk
 HERE = "127.0.0.1"
 HOUR = timedelta(hours=1)
 BACK = Destination.model_validate(
-    {"name": "sender", "return_to_sender": True, "commitment": "off", "timeout_s": 1, "send": {"positive": ["report"]}}
+    {"name": "sender", "return_to_sender": True, "commitment": "off", "timeout_s": 3, "send": {"positive": ["report"]}}
 )
 
 

@@ -26,7 +26,7 @@ SLOW = {"first_retry_s": 60.0, "longest_retry_s": 600.0, "give_up_after_h": 1.0}
 
 
 def pacs_of(pacs: FakePacs, **given: object) -> Destination:
-    return pacs.destination(**{"timeout_s": 1, "commitment": "off"} | given)
+    return pacs.destination(**{"timeout_s": 3, "commitment": "off"} | given)
 
 
 def task_of(desk: Desk, kind: Work = Work.DELIVER) -> Row[tuple[object, ...]]:
