@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from cxrnode.faultpoints import Point
+
 PROPERTY = "matrix"
 
 Row = tuple[str, str, str, bool]
@@ -23,5 +25,11 @@ def in_words(rows: Sequence[Row]) -> Iterator[str]:
     held = sum(row[3] for row in rows)
     yield f"{len(rows)} rows, {held} hold" + ("" if held == len(rows) else f", {len(rows) - held} BROKEN")
     arrows, faults = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for arrow, fault, invariants, holds in rows:
+    for arrow, fault, invariants, holds in sorted(rows, key=_of_the_day):
         yield f"{arrow:<{arrows}}  {fault:<{faults}}  {invariants} {'hold' if holds else 'BROKEN'}"
+
+
+def _of_the_day(row: Row) -> int:
+    """Where in a study's day its arrow stands; what is no point of it comes last."""
+    order = [str(point) for point in Point]
+    return order.index(row[0]) if row[0] in order else len(order)
