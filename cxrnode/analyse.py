@@ -97,12 +97,17 @@ def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: dat
 
     analyses = []
     for study, images, clock in zip(studies, prepared, clocks, strict=True):
-        readings = tuple(image.reading for image in images if image.reading is not None)
+        readings = all_readings(images)
         with clock.stage("results"):
             objects = make_objects(study, images, model.algorithm, settings, now)
         outcome = study_outcome(reading.outcome for reading in readings)
         analyses.append(Analysis(outcome, readings, objects, clock.ms))
     return analyses
+
+
+def all_readings(images: Sequence[Image]) -> tuple[Reading, ...]:
+    """The readings, one an image, once each has its own."""
+    return tuple(image.reading for image in images if image.reading is not None)
 
 
 def leave_unread(study: Study, settings: Settings, reason: str) -> Analysis:
@@ -113,7 +118,7 @@ def leave_unread(study: Study, settings: Settings, reason: str) -> Analysis:
     for (image, _), verdict in zip(opened, verdicts, strict=True):
         own = verdict.reason if verdict.outcome is Outcome.NOT_APPLICABLE else reason
         image.end(Outcome.NOT_APPLICABLE, own)
-    readings = tuple(image.reading for image in images if image.reading is not None)
+    readings = all_readings(images)
     return Analysis(study_outcome(reading.outcome for reading in readings), readings, ())
 
 
@@ -124,7 +129,7 @@ def give_up(study: Study, algorithm: Algorithm, settings: Settings, reason: str,
         with suppress(Unreadable):
             image.dataset = parsed(image.instance.path, pixels=False)
         image.end(Outcome.FAILED, reason)
-    readings = tuple(image.reading for image in images if image.reading is not None)
+    readings = all_readings(images)
     return Analysis(Outcome.FAILED, readings, make_objects(study, images, algorithm, settings, now))
 
 

@@ -1,6 +1,5 @@
 """What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every destination."""
 
-import ipaddress
 import json
 import socket
 from collections.abc import Callable
@@ -133,10 +132,8 @@ def _destination(settings: Settings, destination: Destination) -> str:
         if sender.return_port is None:
             found.append(f"nothing can be sent to {sender.ae_title}: no return_port")
             continue
-        networks = [ipaddress.ip_network(address, strict=False) for address in sender.addresses]
-        hosts = [str(network[0]) for network in networks if network.num_addresses == 1]
-        found += [_peer(settings, destination.at(sender.called, host, sender.return_port)) for host in hosts]
-        if len(hosts) < len(networks):
+        found += [_peer(settings, destination.at(sender.called, host, sender.return_port)) for host in sender.hosts]
+        if len(sender.hosts) < len(sender.addresses):
             found.append(f"{sender.called} at whichever of {', '.join(sender.addresses)} it sends from: not tried")
     return "; ".join(found) or "no sender is listed in receiving.senders: nothing can be sent"
 
@@ -156,9 +153,9 @@ def _peer(settings: Settings, destination: Destination) -> str:
 
 
 def _source(settings: Settings, sender: Sender) -> str:
-    if not sender.only_address:
+    if not len(sender.hosts) == len(sender.addresses) == 1:
         return "not looked at: it may call from several addresses, and is asked at the one that a study came from"
-    source = sender.source(sender.only_address)
+    source = sender.source(sender.hosts[0])
     echo(source, settings.node.ae_title)
     where = f"{source.ae_title} at {source.host}:{source.port}"
     if not answers_queries(source, settings.node.ae_title):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode.counted import counted
 from cxrnode.errors import Unknown
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.quarantine import Waiting, reopen, waiting
@@ -72,7 +73,7 @@ def _print_table(found: Sequence[Waiting]) -> None:
         return
     table = Table(*("study", "round", "what", "attempts", "since (UTC)", "reason"), title="Waits for a person")
     for one in found:
-        count = f"{one.objects} {'object' if one.objects == 1 else 'objects'}"
+        count = counted(one.objects, "object")
         what = f"{count} for {one.destination}" if one.destination else "analysis"
         told = (str(one.attempts), f"{one.since:%Y-%m-%d %H:%M:%S}", escape(one.reason))
         table.add_row(one.study[:8], str(one.round_number), what, *told)

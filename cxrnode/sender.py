@@ -55,7 +55,7 @@ class Sender(Part):
         return Destination.model_validate({"name": "source", "timeout_s": self.query_timeout_s} | where)
 
     @property
-    def only_address(self) -> str:
-        """The one address that it may call from; empty where there are more."""
-        networks = [ipaddress.ip_network(network, strict=False) for network in self.addresses]
-        return str(networks[0].network_address) if sum(one.num_addresses for one in networks) == 1 else ""
+    def hosts(self) -> list[str]:
+        """Those of its addresses that are of one machine, not of a network."""
+        networks = (ipaddress.ip_network(network, strict=False) for network in self.addresses)
+        return [str(one.network_address) for one in networks if one.num_addresses == 1]

@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode.counted import counted
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import Account, RoundLine, account, round_lines
 from cxrnode.ledger.circuits import Circuit
+from cxrnode.ledger.standing import nothing_new
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -81,7 +83,7 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     console.print(rounds)
     for row in lines:
         for told in filter(
-            None, (row.incomplete, _stands(row), *row.commitment.values(), _withdrawn(row), _changed(row))
+            None, (row.incomplete, nothing_new(row.stands), *row.commitment.values(), _withdrawn(row), _changed(row))
         ):
             text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -97,10 +99,6 @@ def _print_away(away: Sequence[Circuit]) -> None:
     Console().print(table)
 
 
-def _stands(row: RoundLine) -> str:
-    return "" if row.stands is None else f"nothing new to read: the results of round {row.stands} stand"
-
-
 def _withdrawn(row: RoundLine) -> str:
     if row.withdrawn_at is None:
         return ""
@@ -111,5 +109,5 @@ def _withdrawn(row: RoundLine) -> str:
 def _changed(row: RoundLine) -> str:
     if not row.changed:
         return ""
-    count = f"{row.changed_instances} {'instance' if row.changed_instances == 1 else 'instances'}"
+    count = counted(row.changed_instances, "instance")
     return f"patient or study attributes changed after delivery: {', '.join(row.changed)}; {count}"

@@ -2,9 +2,22 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+
+@contextmanager
+def listening(take: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server on loopback whose connections are taken in a thread; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=take, args=(server,), daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @dataclass
@@ -18,17 +31,12 @@ class Mute:
     @contextmanager
     def listening(self) -> Iterator["Mute"]:
         """Listen inside."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = server.getsockname()[1]
-            thread = threading.Thread(target=self._take, args=(server,), daemon=True)
-            thread.start()
-            try:
+        try:
+            with listening(self._take) as self.port:
                 yield self
-            finally:
-                server.shutdown(socket.SHUT_RDWR)
-                thread.join()
-                for one in self._open:
-                    one.close()
+        finally:
+            for one in self._open:
+                one.close()
 
     def _take(self, server: socket.socket) -> None:
         with suppress(OSError):
@@ -55,15 +63,8 @@ class Cable:
     @contextmanager
     def laid(self) -> Iterator["Cable"]:
         """Carry inside."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = server.getsockname()[1]
-            thread = threading.Thread(target=self._take, args=(server,), daemon=True)
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown(socket.SHUT_RDWR)
-                thread.join()
+        with listening(self._take) as self.port:
+            yield self
 
     def _take(self, server: socket.socket) -> None:
         with suppress(OSError):

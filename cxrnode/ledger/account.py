@@ -12,6 +12,7 @@ from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.standing import standing_number, stood_on
 from cxrnode.ledger.tables import (
+    OPEN,
     TAKEN,
     Fate,
     Kind,
@@ -174,7 +175,7 @@ def _rounds_being_analysed(db: Connection) -> set[str]:
 def _rounds_being_committed(db: Connection) -> set[str]:
     """Rounds of which nothing is left to be sent, and a destination still to commit itself."""
     opened: dict[str, set[str]] = {Work.COMMIT: set(), Work.DELIVER: set()}
-    still = (tasks.c.work.in_(opened), tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
+    still = (tasks.c.work.in_(opened), tasks.c.state.in_(OPEN))
     for row in db.execute(select(tasks.c.work, tasks.c.round_key).where(*still)):
         opened[row.work].add(row.round_key)
     return opened[Work.COMMIT] - opened[Work.DELIVER]

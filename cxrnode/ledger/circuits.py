@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import TaskState, Work, circuits, returns, tasks
+from cxrnode.ledger.tables import OPEN, TaskState, Work, circuits, returns, tasks
 
 OPENS_AFTER = 3
 """calls in vain in a row: one association is lost on any network, and two workers may meet the same restart"""
@@ -92,7 +92,7 @@ def answered(ledger: Ledger, task_key: str) -> bool:
 
 def forget(db: Connection) -> None:
     """Leave no circuit that no open task is behind: nobody would call its peer any more, to learn that it is back."""
-    is_open = tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])
+    is_open = tasks.c.state.in_(OPEN)
     db.execute(delete(circuits).where(~exists().where(is_open, peer_of_task() == circuits.c.peer)))
 
 

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import State, TaskState, circuits, questions, rounds, tasks, transactions
+from cxrnode.ledger.tables import OPEN, State, circuits, questions, rounds, tasks, transactions
 
 TOLERANCE = timedelta(minutes=10)
 """Hosts that share a ledger must have clocks that differ by less; a clock put back by less costs no more than that."""
-OPEN = tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])
+UNDONE = tasks.c.state.in_(OPEN)
 ARRIVING = rounds.c.state == State.ARRIVING
 HAPPENED = (
-    select(func.max(tasks.c.created_at)).where(OPEN),
-    select(func.max(tasks.c.submitted_at)).where(OPEN),
+    select(func.max(tasks.c.created_at)).where(UNDONE),
+    select(func.max(tasks.c.submitted_at)).where(UNDONE),
     select(func.max(rounds.c.last_received_at)).where(ARRIVING),
     select(func.max(circuits.c.opened_at)),
 )

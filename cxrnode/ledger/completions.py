@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
+from cxrnode.counted import counted
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import (
     TAKEN,
@@ -70,7 +71,7 @@ class Closing:
 
     def words(self, quiet_s: float) -> str:
         """The same as a sentence, `quiet_s` seconds after the last image."""
-        expected = f"{self.expected} instance{'' if self.expected == 1 else 's'}"
+        expected = counted(self.expected or 0, "instance")
         return WORDS[self.reason].format(expected=expected, received=self.received, quiet_s=quiet_s)
 
 

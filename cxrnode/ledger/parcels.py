@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from cxrnode.family import Family
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.rejections import owed
-from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks
+from cxrnode.ledger.tables import OPEN, Fate, State, TaskState, Work, deliveries, objects, rounds, tasks
 from cxrnode.ledger.work import Lease, add_task, again, require, settle
 from cxrnode.uids import Role
 
@@ -136,7 +136,7 @@ def cancel_due(db: Connection, round_key: str, fate: Fate, now: datetime) -> Non
 
 def finish_if_done(db: Connection, round_key: str, now: datetime) -> None:
     """Move a round on when none of its tasks is open."""
-    open_tasks = (tasks.c.round_key == round_key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
+    open_tasks = (tasks.c.round_key == round_key, tasks.c.state.in_(OPEN))
     if db.execute(select(func.count()).select_from(tasks).where(*open_tasks)).scalar_one() == 0:
         move(db, round_key, State.FINISHED, finished_at=now)
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.quarantine import given_up, wanted
-from cxrnode.ledger.tables import Fate, State, TaskState, deliveries, instances, objects, purges, rounds, tasks
+from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, tasks
 
 SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
 """The fates after which a destination is owed nothing of an object."""
@@ -43,7 +43,7 @@ def owed() -> list[Select[tuple[str]]]:
     sent = study.join(objects, objects.c.round_key == rounds.c.key).join(deliveries)
     return [
         study.where(rounds.c.state != State.FINISHED),
-        study.join(tasks).where(tasks.c.state.in_([TaskState.DUE, TaskState.LEASED])),
+        study.join(tasks).where(tasks.c.state.in_(OPEN)),
         given_up().with_only_columns(rounds.c.study_key),
         sent.where(deliveries.c.fate == Fate.DUE),
         sent.where(deliveries.c.fate.not_in(SETTLED), wanted()),

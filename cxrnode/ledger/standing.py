@@ -16,6 +16,11 @@ def stood_on(db: Connection) -> dict[str, str]:
     return {row.round_key: row.stands_on for row in rows}
 
 
+def nothing_new(number: int | None) -> str:
+    """That a round has nothing to say beside this earlier one; empty where there is none."""
+    return "" if number is None else f"nothing new to read: the results of round {number} stand"
+
+
 def standing_number(db: Connection, round_key: str) -> int | None:
     """The number of the earlier round whose results stand; None where a round has its own, or none at all."""
     joined = rounds.join(gists, gists.c.stands_on == rounds.c.key)

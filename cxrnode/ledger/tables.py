@@ -54,6 +54,10 @@ class TaskState(StrEnum):
     ABANDONED = "abandoned"
 
 
+OPEN = (TaskState.DUE, TaskState.LEASED)
+"""there is something left to be done"""
+
+
 class Fate(StrEnum):
     """What became of one result object at one destination."""
 

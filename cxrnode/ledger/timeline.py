@@ -7,12 +7,14 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Row, and_, select
 
+from cxrnode.counted import counted
 from cxrnode.ledger.circuits import peer_of_task, silence
 from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.standing import standing_number
+from cxrnode.ledger.standing import nothing_new, standing_number
 from cxrnode.ledger.tables import (
+    OPEN,
     Kind,
     State,
     TaskState,
@@ -69,7 +71,7 @@ def _arrivals(db: Connection, study_key: str) -> Iterator[Event]:
     for number, group in groupby(sources, key=lambda row: row.first_round):
         images = list(group)
         took_s = (images[-1].received_at - images[0].received_at).total_seconds()
-        told = f"{_count(len(images), 'image')} from {', '.join(sorted({row.calling_ae for row in images}))}"
+        told = f"{counted(len(images), 'image')} from {', '.join(sorted({row.calling_ae for row in images}))}"
         yield Event(images[0].received_at, number, "received", told, took_s, _uids(images))
     for row in mine:
         if row.kind != Kind.SOURCE:
@@ -88,9 +90,8 @@ def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
         mine = (tasks.c.round_key == row.key, tasks.c.work == Work.ANALYSE)
         task = db.execute(select(tasks).where(*mine)).one()
         what = "given up" if task.state == TaskState.ABANDONED else "analysed"
-        number = standing_number(db, row.key)
-        stands = "" if number is None else f"nothing new to read: the results of round {number} stand"
-        told = [row.outcome, row.model, _count(task.attempts, "attempt"), stands, task.last_error]
+        stands = nothing_new(standing_number(db, row.key))
+        told = [row.outcome, row.model, counted(task.attempts, "attempt"), stands, task.last_error]
         took_s = (row.analysed_at - row.closed_at).total_seconds()
         yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s)
     if row.state == State.FINISHED:
@@ -102,7 +103,7 @@ def _deliveries(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]
     joined = select(deliveries, objects.c.role).join(objects).where(objects.c.round_key == row.key)
     for sent in db.execute(joined.where(deliveries.c.at.is_not(None))):
         status = "" if sent.status is None else f"0x{sent.status:04X}"
-        told = [f"{sent.role} at {sent.destination}", status, _count(sent.attempts, "attempt"), sent.reason]
+        told = [f"{sent.role} at {sent.destination}", status, counted(sent.attempts, "attempt"), sent.reason]
         took_s = (sent.at - row.analysed_at).total_seconds()
         yield Event(sent.at, row.number, sent.fate, "; ".join(filter(None, told)), took_s, _uids([sent]))
 
@@ -120,26 +121,22 @@ def _purges(db: Connection, study_key: str) -> Iterator[Event]:
     rows = db.execute(joined.where(rounds.c.study_key == study_key).order_by(purges.c.at)).all()
     for (at, number, keep_days), group in groupby(rows, key=lambda row: (row.at, row.number, row.keep_days)):
         gone = list(group)
-        told = f"{_count(len(gone), 'image')} and all results, kept for {keep_days:g} days"
+        told = f"{counted(len(gone), 'image')} and all results, kept for {keep_days:g} days"
         yield Event(at, number, "purged", told, uids=_uids(gone))
 
 
 def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
     """The tasks that are still to do, at the moment when they are due, or a destination that is away is tried again."""
-    undone = (tasks.c.round_key == row.key, tasks.c.state.in_([TaskState.DUE, TaskState.LEASED]))
+    undone = (tasks.c.round_key == row.key, tasks.c.state.in_(OPEN))
     away = and_(circuits.c.peer == peer_of_task(), circuits.c.opened_at.is_not(None))
     joined = select(tasks, circuits.c.opened_at, circuits.c.probe_at, circuits.c.reason)
     for task in db.execute(joined.select_from(tasks.outerjoin(circuits, away)).where(*undone)):
         work = f"{task.work} {task.destination}".strip()
         what = f"{work}: under way" if task.state == TaskState.LEASED else f"{work}: due"
-        told = [_count(task.attempts, "attempt"), task.last_error]
+        told = [counted(task.attempts, "attempt"), task.last_error]
         if task.opened_at is not None and task.state == TaskState.DUE:
             what, told = f"{work}: waits", [silence(task), "next try"]
         yield Event(max(task.due_at, task.probe_at or task.due_at), row.number, what, "; ".join(filter(None, told)))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _uids(rows: Sequence[Row[tuple[object, ...]]]) -> tuple[str, ...]:

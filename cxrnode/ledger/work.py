@@ -154,7 +154,7 @@ def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> 
     """End a lease within the caller's transaction; raises StaleLease when somebody else has the task by now."""
     mine = (tasks.c.key == held.task_key, tasks.c.fence == held.fence, tasks.c.state == TaskState.LEASED)
     if db.execute(update(tasks).where(*mine).values(state=state, **columns)).rowcount != 1:
-        raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
+        raise _stale(held)
     if state != TaskState.DUE:
         circuits.forget(db)
 
@@ -163,16 +163,14 @@ def require(db: Connection, held: Lease) -> None:
     """Raise StaleLease unless this lease is the latest on its task; it stays so for a transaction that writes."""
     fence = db.execute(select(tasks.c.fence).where(tasks.c.key == held.task_key)).scalar()
     if fence != held.fence:
-        raise StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")
+        raise _stale(held)
 
 
 def exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> list[Lease]:
     """Analyses whose last permitted attempt ran out without a word: their worker died or was stopped."""
-    ended = (tasks.c.state == TaskState.LEASED, tasks.c.leased_until <= now)
+    mine = (tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, _expired(now))
     with ledger.reading() as db:
-        rows = db.execute(
-            select(tasks).where(tasks.c.work == Work.ANALYSE, tasks.c.attempts >= max_attempts, *ended)
-        ).all()
+        rows = db.execute(select(tasks).where(*mine)).all()
     return [_lease(row, row.leased_until or now) for row in rows]
 
 
@@ -199,5 +197,12 @@ def _lease(row: Row[tuple[Any, ...]], until: datetime, begun: int = 0, passage: 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     waiting = and_(tasks.c.state == TaskState.DUE, tasks.c.due_at <= now)
-    expired = and_(tasks.c.state == TaskState.LEASED, tasks.c.leased_until <= now)
-    return or_(waiting, expired)
+    return or_(waiting, _expired(now))
+
+
+def _expired(now: datetime) -> ColumnElement[bool]:
+    return and_(tasks.c.state == TaskState.LEASED, tasks.c.leased_until <= now)
+
+
+def _stale(held: Lease) -> StaleLease:
+    return StaleLease(f"task {held.task_key} was leased again since fence {held.fence}")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from cxrnode.counted import counted
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, study_outcome
 
 NOTICE = "AI RESULT - NOT FOR PRIMARY DIAGNOSIS"
@@ -95,6 +96,5 @@ def study_sentence(readings: Sequence[Reading]) -> str:
     """The study's one outcome, and how many of its images had which."""
     counts = Counter(reading.outcome for reading in readings)
     parts = [f"{counts[outcome]} {outcome.value.replace('_', ' ')}" for outcome in Outcome if counts[outcome]]
-    noun = "image" if len(readings) == 1 else "images"
     outcome = study_outcome(counts)
-    return f"Study: {OUTCOMES[outcome]} for pneumonia ({len(readings)} {noun}: {', '.join(parts)})."
+    return f"Study: {OUTCOMES[outcome]} for pneumonia ({counted(len(readings), 'image')}: {', '.join(parts)})."

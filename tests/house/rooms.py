@@ -23,7 +23,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("study", "finding", "family", "destination", "sender", "uids", "settings", "route", "part"),
         *("language", "log"),
     ),
-    "floor": ("errors", "faults", "faultpoints"),
+    "floor": ("errors", "faults", "faultpoints", "counted"),
 }
 
 

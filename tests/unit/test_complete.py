@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -217,13 +217,8 @@ def test_our_results_in_the_source_are_not_waited_for(bench: Bench) -> None:
     """Two results at it, and one late image: it counts four. Red without `surely` in completions.standing."""
     now = bench.analysed("a")
     bench.deliver(now, "a", Fate.ACCEPTED, Fate.ACCEPTED)
-    late = now + timedelta(seconds=60)
-    bench.arrive("1.2", at=late)
-    heard, since = Heard(), (late - T0).total_seconds()
-    turn(bench, heard, since + 3)
-    heard.answer(Said.COUNT, 4)
 
-    assert turn(bench, heard, since + 4) == ["complete", "quiet"]
+    assert late_image_where_four_are_counted(bench, now) == ["complete", "quiet"]
 
 
 def test_results_that_went_back_to_the_source_are_not_waited_for(bench: Bench) -> None:
@@ -233,13 +228,18 @@ def test_results_that_went_back_to_the_source_are_not_waited_for(bench: Bench) -
     returns.note(bench.ledger, held.round_key, "sender", Origin("A", "::1"))
     bench.answer(held, now, Fate.ACCEPTED, Fate.ACCEPTED)
     parcels.finish_delivery(bench.ledger, held, 1.0, now)
+
+    assert late_image_where_four_are_counted(bench, now) == ["complete", "quiet"]
+
+
+def late_image_where_four_are_counted(bench: Bench, now: datetime) -> list[str]:
+    """A minute later another image comes, and its source has four instances; why each round was closed."""
     late = now + timedelta(seconds=60)
     bench.arrive("1.2", at=late)
     heard, since = Heard(), (late - T0).total_seconds()
     turn(bench, heard, since + 3)
     heard.answer(Said.COUNT, 4)
-
-    assert turn(bench, heard, since + 4) == ["complete", "quiet"]
+    return turn(bench, heard, since + 4)
 
 
 def test_images_that_came_twice_count_once(bench: Bench) -> None:
