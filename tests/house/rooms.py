@@ -21,7 +21,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "values": (
         *("study", "finding", "family", "destination", "sender", "uids", "settings", "route", "part"),
-        *("language", "log"),
+        *("language", "log", "plan"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted"),
 }
