@@ -34,6 +34,7 @@ PEERS = {  # Debian package: the program or file that shows it is there
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
     "npm": "npm",
     "orthanc": "Orthanc",
+    "orthanc-dicomweb": "/usr/share/orthanc/plugins/libOrthancDicomWeb.so",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",  # not on PATH: Debian keeps the programs of each version apart
     "redis-server": "redis-server",
 }
