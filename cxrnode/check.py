@@ -15,7 +15,7 @@ from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused
-from cxrnode.jobs import LIVE, Jobs
+from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
 from cxrnode.query import answers_queries
@@ -103,7 +103,7 @@ def _ledger(settings: Settings) -> str:
 
 def _broker(settings: Settings) -> str:
     if settings.queue.broker_url:
-        return f"answers; {Jobs(settings.broker_url).waiting(LIVE)} tasks wait in {LIVE}"
+        return f"answers; {sum(map(Jobs(settings.broker_url).waiting, QUEUES))} tasks wait"
     return f"embedded: cxrnode up starts {broker.command(settings.node.run_dir)[0].rpartition('/')[2]}"
 
 

@@ -14,10 +14,10 @@ from datetime import datetime
 
 from cxrnode.errors import BrokerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
-from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER, Jobs, queue_of
+from cxrnode.jobs import QUEUES, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.tables import Lane, Work
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
 from cxrnode.settings import Settings
@@ -113,11 +113,11 @@ def submit_due(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) ->
     A task whose queue is empty although it was submitted `queue.resubmit_s` ago is lost (a broker flushed): again.
     """
     try:
-        empty = {queue for queue in (*ANALYSIS_QUEUES, DELIVER) if jobs.waiting(queue) == 0}
+        empty = {queue for queue in QUEUES if jobs.waiting(queue) == 0}
         patience = {
             (kind, lane): settings.queue.resubmit_s
             for kind in Work
-            for lane in ANALYSIS_QUEUES
+            for lane in Lane
             if queue_of(kind, lane) in empty
         }
         due = work.due(ledger, now, patience, settings.delivery.give_up)

@@ -6,11 +6,13 @@ from redis import ConnectionError as RedisConnectionError
 from redis import RedisError
 
 from cxrnode.errors import BrokerUnavailable
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.tables import Lane, Work
 from cxrnode.ledger.work import Due
 
-LIVE, REPLAY, DELIVER = "live", "replay", "deliver"
-ANALYSIS_QUEUES = (LIVE, REPLAY)
+ANALYSIS_QUEUES = {Lane.LIVE: "live", Lane.REPLAY: "replay"}
+DELIVERY_QUEUES = {Lane.LIVE: "deliver", Lane.REPLAY: "deliver-replay"}
+"""Those of analysis, and of all that speaks to destinations, in the order in which a worker asks them."""
+QUEUES = (*ANALYSIS_QUEUES.values(), *DELIVERY_QUEUES.values())
 TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver", Work.COMMIT: "cxrnode.commit"}
 
 
@@ -47,6 +49,6 @@ class Jobs:
         self._client.close()
 
 
-def queue_of(work: Work, lane: str) -> str:
-    """The queue that a task goes to: its lane for analysis, one queue for all that speaks to destinations."""
-    return lane if work is Work.ANALYSE else DELIVER
+def queue_of(work: Work, lane: Lane) -> str:
+    """The queue that a task goes to, by its kind and lane."""
+    return (ANALYSIS_QUEUES if work is Work.ANALYSE else DELIVERY_QUEUES)[lane]

@@ -73,6 +73,7 @@ class Queue(Part):
     lease_s: int = Field(default=360, ge=1)
     max_attempts: int = Field(default=3, ge=1)
     studies_per_task: int = Field(default=8, ge=1, le=256)
+    replay_studies_per_task: int = Field(default=1, ge=1, le=256)
     reconcile_s: Positive = 1.0
     resubmit_s: Positive = 10.0
 

@@ -14,7 +14,7 @@ from cxrnode.destination import Destination
 from cxrnode.finding import Outcome
 from cxrnode.ledger import arrivals, outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.tables import Lane, Work
 from cxrnode.receive import keep
 from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
@@ -117,6 +117,6 @@ def read_all(desk: Desk, models: dict[Choice, FakeModel] | None = None, *, now: 
     """Lease all that is due to be analysed in one batch, with one positive model where none is given."""
     arrivals.close_settled(desk.ledger, QUIET_S, now)
     first, *others = (task for task in work.due(desk.ledger, now, {}) if task.work is Work.ANALYSE)
-    held = work.lease(desk.ledger, first.task_key, now, 600, companions=len(others))
+    held = work.lease(desk.ledger, first.task_key, now, 600, companions=dict.fromkeys(Lane, len(others)))
     known = models or {Choice(desk.settings.model.name): FakeModel()}
     analyse_leased(desk, held, known.__getitem__)

@@ -55,7 +55,7 @@ class Bench:
 
     def lease(self, now: datetime, companions: int = 0) -> list[Lease]:
         due = work.due(self.ledger, now, {})
-        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions=companions) if due else []
+        return work.lease(self.ledger, due[0].task_key, now, LEASE_S, companions={"live": companions}) if due else []
 
     def analysed(self, *sent_to: str) -> datetime:
         """A round of one image with a report and an overlay, due at these destinations; when that was."""

@@ -10,8 +10,9 @@ from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.late import gist
-from cxrnode.ledger import outcomes, work
+from cxrnode.ledger import outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
+from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.routing import Choice, Decision, decide
@@ -41,7 +42,8 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
     for lease in held:
         try:
             study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
-            case = Case(lease, study, decide(study, desk.settings))
+            order = replayed.order_of(desk.ledger, lease.round_key)
+            case = Case(lease, study, as_ordered(decide(study, desk.settings), order))
             if lease.attempts > desk.settings.queue.max_attempts:
                 _tell_failed(desk, case, model_for)
                 continue
@@ -51,6 +53,14 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
             batches.setdefault(case.decision.choice, []).append(case)
     for choice, cases in batches.items():
         _analyse_batch(desk, cases, model_for(choice) if choice else None)
+
+
+def as_ordered(decision: Decision, order: Order | None) -> Decision:
+    """The same for a round of a replay, which may want another model, and that nothing is sent."""
+    if order is None:
+        return decision
+    choice = decision.choice and replace(decision.choice, model=order.model or decision.choice.model)
+    return replace(decision, choice=choice, destinations=decision.destinations if order.send else ())
 
 
 def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> None:
@@ -134,6 +144,8 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
         stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
         route=case.decision.route,
         prevalence=model.algorithm.prevalence if model else None,
+        card=model.algorithm.digest if model else "",
+        operating_point=model.algorithm.operating_point if model else None,
         gist=gist(study.instances, analysis.readings),
     )
 

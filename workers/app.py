@@ -3,7 +3,7 @@
 from celery import Celery
 from kombu.entity import Queue
 
-from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
+from cxrnode.jobs import QUEUES
 from cxrnode.settings import Settings, load
 
 
@@ -11,8 +11,8 @@ def make_app(settings: Settings) -> Celery:
     """The app for these settings."""
     app = Celery("cxrnode", broker=settings.broker_url, include=["workers.tasks"])
     app.conf.update(
-        task_queues=[Queue(name) for name in (*ANALYSIS_QUEUES, DELIVER)],
-        task_default_queue=ANALYSIS_QUEUES[0],
+        task_queues=[Queue(name) for name in QUEUES],
+        task_default_queue=QUEUES[0],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,

@@ -3,7 +3,7 @@
 import importlib
 from typing import Literal
 
-from cxrnode.jobs import ANALYSIS_QUEUES, DELIVER
+from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from models.card import find
@@ -24,7 +24,7 @@ def work(settings: Settings, role: Role) -> None:
         importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
     from workers.app import app
 
-    queues = ANALYSIS_QUEUES if role == "analyse" else (DELIVER,)
+    queues = (ANALYSIS_QUEUES if role == "analyse" else DELIVERY_QUEUES).values()
     processes = settings.worker.processes if role == "analyse" else settings.worker.delivery_processes
     app.worker_main(
         [

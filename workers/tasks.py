@@ -7,7 +7,7 @@ from celery import shared_task
 
 from cxrnode.jobs import TASK_NAMES
 from cxrnode.ledger import work
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.tables import Lane, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.settings import load
 from workers.commitment import commit_leased
@@ -28,7 +28,8 @@ def analyse(task_key: str) -> None:
     from workers.analysis import analyse_leased
 
     queue, most = desk().settings.queue, desk().settings.most_attempts
-    others, now = queue.studies_per_task - 1, datetime.now(UTC)
+    others = {Lane.LIVE: queue.studies_per_task - 1, Lane.REPLAY: queue.replay_studies_per_task - 1}
+    now = datetime.now(UTC)
     held = work.lease(desk().ledger, task_key, now, queue.lease_s, companions=others, max_attempts=most)
     if held:
         analyse_leased(desk(), held, gpu.model_for)

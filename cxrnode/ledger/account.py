@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.replayed import not_sent
 from cxrnode.ledger.standing import standing_number, stood_on
 from cxrnode.ledger.tables import (
     OPEN,
@@ -156,7 +157,9 @@ def study_key_of(ledger: Ledger, study_instance_uid: str) -> str | None:
 
 
 def _latest_closed_rounds(db: Connection) -> dict[str, Row[tuple[object, ...]]]:
-    closed = select(rounds).where(rounds.c.state != State.ARRIVING).order_by(rounds.c.number)
+    """Of each study; one of which nothing is sent only where there is no other."""
+    sent = rounds.c.key.not_in(not_sent())
+    closed = select(rounds).where(rounds.c.state != State.ARRIVING).order_by(sent, rounds.c.number)
     return {row.study_key: row for row in db.execute(closed)}
 
 

@@ -7,27 +7,33 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from cxrnode.ledger import completions
+from cxrnode.ledger import completions, replayed
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
-from cxrnode.ledger.tables import Kind, State, Work, instances, objects, questions, rounds, studies
+from cxrnode.ledger.replayed import Order
+from cxrnode.ledger.tables import Kind, Lane, State, Work, instances, objects, questions, rounds, studies
 from cxrnode.ledger.work import add_task
 from cxrnode.spool import Receipt
 
-LIVE = "live"
+REOPENED = Closing(Reason.REOPENED, None, 0)
 Rule = Callable[[Standing, float, float], Closing | None]
 """Whether a round is closed that stands so and has been quiet for the first time, where the second is enough."""
 
 
-def note(ledger: Ledger, receipts: Iterable[Receipt], lane: str = LIVE) -> int:
+def note(ledger: Ledger, receipts: Iterable[Receipt]) -> int:
     """Enter receipts, each once however often it is told; the number of new instances."""
-    new = 0
     with ledger.writing() as db:
-        for receipt in receipts:
-            if db.execute(select(instances.c.key).where(instances.c.key == receipt.key)).first() is None:
-                _enter(db, receipt, lane)
-                new += 1
+        return enter(db, receipts)
+
+
+def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
+    """The same within a transaction."""
+    new = 0
+    for receipt in receipts:
+        if db.execute(select(instances.c.key).where(instances.c.key == receipt.key)).first() is None:
+            _enter(db, receipt)
+            new += 1
     return new
 
 
@@ -46,14 +52,15 @@ def close_settled(
 ) -> int:
     """Close every round of which `rule` says so, note why, and make its analysis due; how many were closed.
 
-    It is asked of those that have been quiet for `quiet_s`, and of those whose sources have told a count. `ae_titles`
-    has that of each destination.
+    It is asked of those that have been quiet for `quiet_s`, and of those whose sources have told a count, but not of
+    those of a replay, which closes its own. `ae_titles` has that of each destination.
     """
     told = select(questions.c.round_key).where(questions.c.said == Said.COUNT)
     quiet = rounds.c.last_received_at <= now - timedelta(seconds=quiet_s)
     closed = 0
     with ledger.writing() as db:
-        waiting = select(rounds).where(rounds.c.state == State.ARRIVING, quiet | rounds.c.key.in_(told))
+        settled = (quiet | rounds.c.key.in_(told), rounds.c.key.not_in(replayed.of_replays()))
+        waiting = select(rounds).where(rounds.c.state == State.ARRIVING, *settled)
         for one in db.execute(waiting).all():
             standing = completions.standing(db, one, ae_titles)
             closing = rule(standing, (now - one.last_received_at).total_seconds(), quiet_s)
@@ -63,14 +70,26 @@ def close_settled(
     return closed
 
 
-def read_again(db: Connection, study_key: str, lane: str, now: datetime) -> None:
-    """Make a study's next round ready at once; it covers the images there are, under a task and UIDs of its own."""
-    _extend_round(db, study_key, now, lane)
-    arriving = (rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
-    _close(db, db.execute(select(rounds).where(*arriving)).one(), Closing(Reason.REOPENED, None, 0), now)
+def read_again(
+    db: Connection,
+    study_key: str,
+    now: datetime,
+    order: Order | None = None,
+    closing: Closing = REOPENED,
+) -> str:
+    """Make a study's next round ready at once and return its key: one that is arriving, else a new one.
+
+    It covers the images there are, under a task and UIDs of its own; with an `order` it is a replay's.
+    """
+    arriving = select(rounds).where(rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
+    if db.execute(arriving).first() is None:
+        _open_round(db, study_key, now, order)
+    closed = db.execute(arriving).one()
+    _close(db, closed, closing, now)
+    return str(closed.key)
 
 
-def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
+def _enter(db: Connection, receipt: Receipt) -> None:
     received_at = datetime.fromisoformat(receipt.received_at)
     study_key = _study_key(db, receipt.study_instance_uid)
     kind = _kind(db, receipt)
@@ -92,7 +111,7 @@ def _enter(db: Connection, receipt: Receipt, lane: str) -> None:
     if kind is Kind.SOURCE or (
         kind is Kind.CORRECTION and correct(db, study_key, receipt.key, receipt.corrected, received_at)
     ):
-        _extend_round(db, study_key, received_at, lane)
+        _extend_round(db, study_key, received_at)
 
 
 def _kind(db: Connection, receipt: Receipt) -> Kind:
@@ -112,16 +131,26 @@ def _study_key(db: Connection, study_instance_uid: str) -> str:
     return str(found)
 
 
-def _extend_round(db: Connection, study_key: str, received_at: datetime, lane: str) -> None:
+def _extend_round(db: Connection, study_key: str, received_at: datetime) -> None:
     """Count the instance towards the round that is still arriving, or open the next one: it is late."""
-    of_study = rounds.c.study_key == study_key
-    arriving = db.execute(select(rounds).where(of_study, rounds.c.state == State.ARRIVING)).first()
-    if arriving is None:
-        last = db.execute(select(func.max(rounds.c.number)).where(of_study)).scalar() or 0
-        values: dict[str, Any] = {"key": new_key(), "study_key": study_key, "number": last + 1, "lane": lane}
-        db.execute(insert(rounds).values(state=State.ARRIVING, last_received_at=received_at, **values))
-    elif received_at > arriving.last_received_at:
-        db.execute(update(rounds).where(rounds.c.key == arriving.key).values(last_received_at=received_at))
+    arriving = select(rounds).where(rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
+    row, order = db.execute(arriving).first(), replayed.fetching(db, study_key, received_at)
+    if row is None:
+        _open_round(db, study_key, received_at, order)
+        return
+    if order is None:
+        replayed.to_live(db, row.key)
+    if received_at > row.last_received_at:
+        db.execute(update(rounds).where(rounds.c.key == row.key).values(last_received_at=received_at))
+
+
+def _open_round(db: Connection, study_key: str, at: datetime, order: Order | None) -> None:
+    last = db.execute(select(func.max(rounds.c.number)).where(rounds.c.study_key == study_key)).scalar() or 0
+    values: dict[str, Any] = {"key": new_key(), "study_key": study_key, "number": last + 1}
+    lane = Lane.LIVE if order is None else Lane.REPLAY
+    db.execute(insert(rounds).values(state=State.ARRIVING, last_received_at=at, lane=lane, **values))
+    if order is not None:
+        replayed.begin(db, values["key"], order)
 
 
 def _close(db: Connection, settled: Any, closing: Closing, now: datetime) -> None:

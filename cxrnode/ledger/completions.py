@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from cxrnode.counted import counted
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.replayed import of_replays
 from cxrnode.ledger.tables import (
     TAKEN,
     Kind,
@@ -47,6 +48,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     NO_ANSWER = "no answer"
     REOPENED = "reopened"
+    REPLAYED = "replayed"
 
 
 WORDS = {
@@ -58,6 +60,7 @@ WORDS = {
     Reason.REFUSED: "quiet for {quiet_s:.0f} s; the source will not be asked",
     Reason.NO_ANSWER: "quiet for {quiet_s:.0f} s; the source gave no answer",
     Reason.REOPENED: "read again",
+    Reason.REPLAYED: "a replay has fetched it",
 }
 
 
@@ -135,6 +138,7 @@ def due(ledger: Ledger, ae_titles: Collection[str], after_s: float, now: datetim
     )
     mine = (
         rounds.c.state == State.ARRIVING,
+        rounds.c.key.not_in(of_replays()),
         rounds.c.last_received_at <= now - timedelta(seconds=after_s),
         instances.c.first_round.is_(None),
         instances.c.kind.in_([Kind.SOURCE, Kind.CORRECTION]),

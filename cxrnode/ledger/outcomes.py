@@ -16,6 +16,7 @@ from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
 from cxrnode.ledger.purges import purged_rounds
+from cxrnode.ledger.replayed import not_sent, ordered
 from cxrnode.ledger.tables import (
     TAKEN,
     Fate,
@@ -23,6 +24,7 @@ from cxrnode.ledger.tables import (
     State,
     TaskState,
     Work,
+    cards,
     deliveries,
     gists,
     instances,
@@ -64,6 +66,9 @@ class RoundResult:
     stages_ms: Mapping[str, float]
     route: str = ""
     prevalence: float | None = None
+    card: str = ""
+    """digest of the card of the model that read it; empty where none did"""
+    operating_point: float | None = None
     gist: str = ""
     """what the results say (cxrnode/late.py); empty of an analysis that was given up"""
 
@@ -113,6 +118,9 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
     """Whether the result's objects are kept."""
     written = db.execute(select(rounds).where(rounds.c.key == round_key)).one()
     db.execute(insert(routings).values(round_key=round_key, route=result.route, prevalence=result.prevalence))
+    if result.card:
+        card = {"digest": result.card, "operating_point": result.operating_point}
+        db.execute(insert(cards).values(round_key=round_key, **card))
     stands_on = _same_before(db, written, result) if result.gist else None
     db.execute(insert(gists).values(round_key=round_key, gist=result.gist, stands_on=stands_on))
     if stands_on is not None:
@@ -136,17 +144,25 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
 def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundResult) -> str | None:
     """The earlier round of a study whose results say the same, and are or will be wherever these are to go; its key.
 
-    It is the latest that made results; None where that one says something else, or does not stand.
+    It is the latest that made results to be sent; None where that one says something else, or does not stand. A replay
+    is for the model's sake: what another card read is not the same then. Nor does one stand that sends nothing.
     """
-    of_study = rounds.c.study_key == later.study_key
+    order = ordered(db, later.key)
     made = (
-        select(rounds.c.key, gists.c.gist)
-        .select_from(rounds.join(objects).outerjoin(gists, gists.c.round_key == rounds.c.key))
-        .where(of_study, rounds.c.number < later.number, objects.c.role == Family.REPORT)
+        select(rounds.c.key, gists.c.gist, cards.c.digest)
+        .select_from(
+            rounds.join(objects)
+            .outerjoin(gists, gists.c.round_key == rounds.c.key)
+            .outerjoin(cards, cards.c.round_key == rounds.c.key)
+        )
+        .where(rounds.c.study_key == later.study_key, rounds.c.number < later.number)
+        .where(objects.c.role == Family.REPORT, rounds.c.key.not_in(not_sent()))
         .order_by(rounds.c.number.desc())
     )
     latest = db.execute(made).first()
     if latest is None or latest.gist != result.gist:
+        return None
+    if order is not None and not (order.send and latest.digest == result.card):
         return None
     if db.execute(select(withdrawals).where(withdrawals.c.round_key == latest.key)).first() is not None:
         return None

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, SelectBase, and_, exists, or_, select, update
 
 from cxrnode.ledger.arrivals import read_again
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
+from cxrnode.ledger.replayed import not_sent, ordered
 from cxrnode.ledger.standing import repeating
 from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks, withdrawals
 from cxrnode.ledger.work import again
@@ -56,7 +57,7 @@ def reopen(ledger: Ledger, one: Waiting, now: datetime) -> bool:
 def given_up() -> Select[tuple[object, ...]]:
     """The analyses in quarantine, with their study and round."""
     abandoned = (tasks.c.work == Work.ANALYSE, tasks.c.state == TaskState.ABANDONED)
-    return select(rounds, tasks.c.attempts, tasks.c.last_error).join(tasks).where(*abandoned, _latest())
+    return select(rounds, tasks.c.attempts, tasks.c.last_error).join(tasks).where(*abandoned, _latest(not_sent()))
 
 
 def not_taken() -> Select[tuple[object, ...]]:
@@ -72,15 +73,15 @@ def not_taken() -> Select[tuple[object, ...]]:
 
 def wanted() -> ColumnElement[bool]:
     """Whether an object's delivery still matters: its round is the latest with results and stands, or it is a note."""
-    stands = and_(_latest(but=repeating()), rounds.c.key.not_in(select(withdrawals.c.round_key)))
+    stands = and_(_latest(repeating().union(not_sent())), rounds.c.key.not_in(select(withdrawals.c.round_key)))
     return or_(objects.c.role == Role.REJECTION, stands)
 
 
-def _latest(but: Select[tuple[str]] | None = None) -> ColumnElement[bool]:
+def _latest(but: SelectBase) -> ColumnElement[bool]:
     """Whether a round is its study's latest, some left out."""
     later = rounds.alias()
-    counts = [] if but is None else [later.c.key.not_in(but)]
-    return ~exists().where(later.c.study_key == rounds.c.study_key, later.c.number > rounds.c.number, *counts)
+    follows = (later.c.study_key == rounds.c.study_key, later.c.number > rounds.c.number)
+    return ~exists().where(*follows, later.c.key.not_in(but))
 
 
 def _analysis(row: Row[tuple[object, ...]]) -> Waiting:
@@ -101,7 +102,7 @@ def _deliveries(db: Connection, mine: Sequence[ColumnElement[bool]]) -> list[Wai
 def _analyse_again(db: Connection, latest: Row[tuple[object, ...]], now: datetime) -> bool:
     if db.execute(given_up().where(rounds.c.key == latest.key)).first() is None:
         return False
-    read_again(db, latest.study_key, latest.lane, now)
+    read_again(db, latest.study_key, now, ordered(db, latest.key))
     return True
 
 

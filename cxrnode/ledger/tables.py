@@ -45,6 +45,13 @@ class Work(StrEnum):
     COMMIT = "commit"
 
 
+class Lane(StrEnum):
+    """Whose work it is: in every queue what is live goes before any replay."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+
+
 class TaskState(StrEnum):
     """Where a task is; `abandoned` was tried too often and waits for a person."""
 
@@ -139,6 +146,14 @@ routings = Table(  # beside `rounds`, so that a ledger of before there were rout
     Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
     Column("route", String(32), nullable=False),
     Column("prevalence", Float),
+)
+
+cards = Table(  # beside `rounds`: the digest of the card that each was read by; none of rounds of before it was kept
+    "cards",
+    metadata,
+    Column("round_key", KEY, ForeignKey("rounds.key"), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("operating_point", Float),
 )
 
 gists = Table(  # beside `rounds`: what the results of each say, and whose results stand where it says nothing new

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
@@ -11,7 +12,10 @@ from cxrnode.errors import StaleLease
 from cxrnode.ledger import circuits
 from cxrnode.ledger.circuits import FREE, Passage
 from cxrnode.ledger.database import Ledger, new_key
-from cxrnode.ledger.tables import TaskState, Work, tasks
+from cxrnode.ledger.tables import Lane, TaskState, Work, tasks
+
+ALONE: Mapping[Lane, int] = MappingProxyType({})
+"""no companions in any lane"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Due:
 
     task_key: str
     work: Work
-    lane: str
+    lane: Lane
 
 
 def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetime, destination: str = "") -> None:
@@ -58,7 +62,7 @@ def again(db: Connection, work: Work, round_key: str, destination: str, now: dat
 
 
 def due(
-    ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, str], float], give_up: timedelta | None = None
+    ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, Lane], float], give_up: timedelta | None = None
 ) -> list[Due]:
     """Every task that is due and not in the queue, as far as the ledger can tell, oldest first.
 
@@ -83,10 +87,10 @@ def due(
     for row in rows.values():
         since = row.leased_until if row.state == TaskState.LEASED else row.due_at
         since = max(since, probe_at.get(row.key, since))  # what was noted before is of a queue that it has left
-        patience = resubmit_s.get((Work(row.work), row.lane))
+        patience = resubmit_s.get((Work(row.work), Lane(row.lane)))
         lost = patience is not None and row.submitted_at and row.submitted_at <= now - timedelta(seconds=patience)
         if row.submitted_at is None or row.submitted_at < since or lost:
-            found.append(Due(row.key, Work(row.work), row.lane))
+            found.append(Due(row.key, Work(row.work), Lane(row.lane)))
     return found
 
 
@@ -102,11 +106,11 @@ def lease(
     now: datetime,
     lease_s: float,
     *,
-    companions: int = 0,
+    companions: Mapping[Lane, int] = ALONE,
     max_attempts: int | None = None,
     give_up: timedelta | None = None,
 ) -> list[Lease]:
-    """Lease this task if it is due, and up to `companions` more of its work and lane; empty when it is not due.
+    """Lease this task if it is due, and others of its work and lane, as many as `companions` has; empty: it is not due.
 
     Nor is it leased while its peer's circuit is open, unless it is the probe, or older than `give_up` and to be ended.
 
@@ -126,12 +130,12 @@ def lease(
             db.execute(update(tasks).where(*mine).values(submitted_at=None))  # the queue has it no more
             return []
         chosen = [first]
-        if companions and first.attempts == 0:
+        if first.attempts == 0:
             like_first = and_(
                 tasks.c.work == first.work, tasks.c.lane == first.lane, tasks.c.destination == first.destination
             )
             others = select(tasks).where(_is_due(now), like_first, tasks.c.attempts == 0, tasks.c.key != task_key)
-            chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions)).all()
+            chosen += db.execute(others.order_by(tasks.c.created_at).limit(companions.get(Lane(first.lane), 0))).all()
         for row in chosen:
             held = {
                 "state": TaskState.LEASED,

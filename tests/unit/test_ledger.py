@@ -80,7 +80,7 @@ def test_several_due_studies_are_leased_together_but_a_second_attempt_goes_alone
     together = bench.lease(now, companions=1)
     assert len(together) == 2
     later = now + timedelta(seconds=LEASE_S)
-    again = work.lease(bench.ledger, together[0].task_key, later, LEASE_S, companions=5)
+    again = work.lease(bench.ledger, together[0].task_key, later, LEASE_S, companions={"live": 5})
     assert [lease.task_key for lease in again] == [together[0].task_key]
 
 
