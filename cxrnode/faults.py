@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 
 def faults_in(where: str, error: ValidationError) -> str:
-    """One line a fault beneath a line that counts them, in `where`; no password of a URL is shown."""
+    """One line a fault beneath a line that counts them, in `where`; no password, nor one in a URL, is shown."""
     lines = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "the whole"
         value = "" if fault["type"] == "missing" or not fault["loc"] else f" = {fault['input']!r}"
-        value = re.sub(r"(?<=://).*@", "***@", value)
+        value = " = ***" if key.endswith("password") else re.sub(r"(?<=://).*@", "***@", value)
         lines += [f"  {key}{value}: {told}" for told in fault["msg"].splitlines()]
     return "\n".join([f"{len(lines)} {'fault' if len(lines) == 1 else 'faults'} in {where}:", *lines])

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentFault
 
+from cxrnode.archive import Archive
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
@@ -187,6 +188,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
+    archives: tuple[Archive, ...] = ()
     flower: FlowerSettings = FlowerSettings()
     log: Log = Log()
 
@@ -206,8 +208,9 @@ class Settings(BaseSettings):
     def _agree(self) -> "Settings":
         names = [destination.name for destination in self.destinations]
         faults = list(route_faults(self.routes, names, self.rules.modalities, self.rules.views))
-        if len(set(names)) != len(names):
-            faults.append(f"destinations share a name: {', '.join(names)}; wanted one name each")
+        for what, called in {"destinations": names, "archives": [one.name for one in self.archives]}.items():
+            if len(set(called)) != len(called):
+                faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
         if self.queue.lease_s <= self.queue.time_limit_s:
             faults.append(
                 f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "

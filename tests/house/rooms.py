@@ -14,13 +14,13 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
     "tools": (
-        *("spool", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs", "broker"),
+        *("spool", "intake", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs", "broker"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("opening", "orientation", "regions", "late"),
         *("results", "render", "samples"),
     ),
     "values": (
-        *("study", "finding", "family", "destination", "sender", "uids", "settings", "route", "part"),
+        *("study", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route", "part"),
         *("language", "log", "plan"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted"),

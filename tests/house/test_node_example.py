@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from cxrnode.archive import Archive
 from cxrnode.destination import Destination
 from cxrnode.route import Route
 from cxrnode.sender import Sender
@@ -25,7 +26,7 @@ def no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other() -> None:
-    tables = {"destinations": True, "routes": True, "receiving": {"senders"}}
+    tables = {"destinations": True, "routes": True, "archives": True, "receiving": {"senders"}}
     defaults = Settings().model_dump(mode="json", exclude=tables, exclude_none=True)
 
     assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == defaults
@@ -63,6 +64,13 @@ def test_the_route_shown_as_a_comment_has_every_key() -> None:
     (route,) = tomllib.loads(uncommented(EXAMPLE.read_text(encoding="utf-8")))["routes"]
 
     assert list(route) == list(Route.model_fields)
+
+
+def test_the_archives_shown_as_a_comment_have_every_key_between_them() -> None:
+    shown = tomllib.loads(uncommented(EXAMPLE.read_text(encoding="utf-8")))["archives"]
+
+    assert set(Archive.model_fields) == {key for archive in shown for key in archive}
+    assert [Archive.model_validate(archive).retrieve for archive in shown] == ["move", "web"]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.toml")), ids=lambda path: path.name)
