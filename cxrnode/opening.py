@@ -64,7 +64,7 @@ def measure(content: Content) -> None:
         raise Unreadable(f"The file holds {len(content)} bytes; wanted {MOST_BYTES} at the most")
     if content[128:DATA_SET_AT] != b"DICM":
         return
-    syntax, at = _transfer_syntax(content)
+    syntax, at = data_set_at(content)
     data_set: Content = content
     if syntax == DeflatedExplicitVRLittleEndian:
         data_set, at = _inflated(content[at:]), 0
@@ -100,8 +100,8 @@ def _inflated(deflated: bytes) -> bytes:
     return inflated
 
 
-def _transfer_syntax(content: Content) -> tuple[str, int]:
-    """The Transfer Syntax of the File Meta Information, empty when there is none, and where the data set begins."""
+def data_set_at(content: Content) -> tuple[str, int]:
+    """The Transfer Syntax of a PS3.10 file, empty when it does not tell, and where its data set begins."""
     syntax, at = "", DATA_SET_AT
     while content[at : at + 2] == b"\2\0":
         tag, _, start, length = _element(content, at, implicit=False, order="<")

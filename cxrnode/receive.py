@@ -6,10 +6,9 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from pathlib import Path
 from typing import cast
 
 from pydicom import Dataset
@@ -24,11 +23,11 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.transport import ThreadedAssociationServer
 
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
-from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.dimse import answer
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.faultpoints import Point, reached
+from cxrnode.intake import IDENTITY, keep
 from cxrnode.log import logger
 from cxrnode.opening import parsed
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -36,7 +35,6 @@ from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("receive")
-IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
@@ -186,41 +184,6 @@ class Receiver:
             raise NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later") from None
         except OSError as error:
             raise NotStored(StoreStatus.OUT_OF_RESOURCES, f"Cannot write: {error.strerror}") from None
-
-
-def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
-    """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
-
-    The receipt is that of the copy that is kept. Raises SpoolFull, OSError.
-    """
-    if spool.store(content, receipt):
-        LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
-        return receipt
-    first = spool.receipt(receipt.key)
-    same = first.sha256 == receipt.sha256
-    changed = set() if same else _changed(spool.image(receipt.key), content)
-    if not changed:
-        LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
-        return first
-    corrects = changed <= CORRECTABLE
-    key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
-    attributes = ", ".join(sorted(changed)) if corrects else ""
-    aside = replace(receipt, key=key, aside_of=receipt.key, corrected=attributes)
-    if not spool.store(content, aside):
-        return spool.receipt(key)
-    if corrects:
-        LOG.info("correction kept", key=key, first=receipt.key, attributes=attributes)
-    else:
-        LOG.warning("other content under a known UID kept aside", key=key, first=receipt.key)
-    return aside
-
-
-def _changed(first: Path, content: bytes) -> set[str]:
-    """The keywords in which `content` differs from the copy that came first; of one that was purged nobody can tell."""
-    try:
-        return differing(first.read_bytes(), content)
-    except FileNotFoundError:
-        return {"PixelData"}
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:

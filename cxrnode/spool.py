@@ -117,6 +117,18 @@ class Spool:
             reached(Point.BEFORE_RENAME)
             return self._place(folder, self._folder(receipt.key))
 
+    def restore(self, key: str, content: bytes) -> None:
+        """Write the bytes of an instance that was purged, durably, beside its receipt. Raises SpoolFull, OSError."""
+        folder = self._folder(key)
+        draft = folder / f"image.{secrets.token_hex(4)}.draft"
+        with self._room_for(len(content)):
+            try:
+                write_durably(draft, content)
+                draft.rename(folder / "image.dcm")
+            finally:
+                draft.unlink(missing_ok=True)
+        sync_folder(folder)
+
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
         """Write one result object's bytes durably and return where; written again, the same name is replaced whole.
 

@@ -12,10 +12,10 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrnode.destination import Destination
 from cxrnode.finding import Outcome
+from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.tables import Lane, Work
-from cxrnode.receive import keep
 from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
 from cxrnode.settings import Settings

@@ -11,6 +11,7 @@ from cxrnode.ledger import completions, replayed
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
+from cxrnode.ledger.purged import came_again
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.tables import Kind, Lane, State, Work, instances, objects, questions, rounds, studies
 from cxrnode.ledger.work import add_task
@@ -31,9 +32,12 @@ def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
     """The same within a transaction."""
     new = 0
     for receipt in receipts:
-        if db.execute(select(instances.c.key).where(instances.c.key == receipt.key)).first() is None:
+        known = db.execute(select(instances.c.study_key).where(instances.c.key == receipt.key)).scalar()
+        if known is None:
             _enter(db, receipt)
             new += 1
+        else:
+            came_again(db, receipt.key, wanted=replayed.fetching(db, known, _at(receipt)) is not None)
     return new
 
 
@@ -90,7 +94,7 @@ def read_again(
 
 
 def _enter(db: Connection, receipt: Receipt) -> None:
-    received_at = datetime.fromisoformat(receipt.received_at)
+    received_at = _at(receipt)
     study_key = _study_key(db, receipt.study_instance_uid)
     kind = _kind(db, receipt)
     db.execute(
@@ -112,6 +116,10 @@ def _enter(db: Connection, receipt: Receipt) -> None:
         kind is Kind.CORRECTION and correct(db, study_key, receipt.key, receipt.corrected, received_at)
     ):
         _extend_round(db, study_key, received_at)
+
+
+def _at(receipt: Receipt) -> datetime:
+    return datetime.fromisoformat(receipt.received_at)
 
 
 def _kind(db: Connection, receipt: Receipt) -> Kind:

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from typer.testing import CliRunner
 
 from cxrnode.cli import app
 from cxrnode.complete import sweep
+from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, outcomes, parcels, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.purges import begin, expired
-from cxrnode.ledger.tables import Fate, Work, deliveries, objects, rounds, studies, tasks, withdrawals
+from cxrnode.ledger.tables import Fate, Work, deliveries, objects, purges, rounds, studies, tasks, withdrawals
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
-from cxrnode.receive import keep
 from cxrnode.reception import Reception
 from cxrnode.retention import BITE, purge
 from cxrnode.settings import Node, Retention, Settings
@@ -239,16 +239,31 @@ def receipt(spool: Spool, sha256: str) -> Receipt:
 
 
 def test_a_purged_image_that_comes_again_is_a_duplicate_and_other_content_is_kept_aside(tmp_path: Path) -> None:
-    """Red when `purge_image` removes the receipt too, and without the `except` in `_changed`."""
+    """Red when `purge_image` removes the receipt too, without `restore`, and without the `except` in `_changed`."""
     spool = Spool(tmp_path)
     first = keep(spool, b"first", receipt(spool, "a"))
     spool.purge_image(first.key)
 
-    assert keep(spool, b"first", receipt(spool, "a")) == first
-    assert not spool.image(first.key).exists()
     aside = keep(spool, b"other", receipt(spool, "b"))
     assert (aside.aside_of, aside.corrected) == (first.key, "")
     assert spool.image(aside.key).read_bytes() == b"other"
+    assert keep(spool, b"first", receipt(spool, "a")) == first
+    assert spool.image(first.key).read_bytes() == b"first"
+
+
+def test_bytes_that_nobody_wants_again_are_removed_again_by_the_next_turn(bench: Bench) -> None:
+    """Red without `came_again` in `enter`: they would lie there for ever."""
+    came = receipt(bench.spool, "a")
+    arrivals.note(bench.ledger, [keep(bench.spool, b"first", came)])
+    with bench.ledger.writing() as db:
+        purged = {"instance_key": came.key, "keep_days": 1.0, "at": T0, "removed_at": T0}
+        db.execute(insert(purges).values(round_key=db.execute(select(rounds.c.key)).scalar_one(), **purged))
+    bench.spool.purge_image(came.key)
+
+    arrivals.note(bench.ledger, [keep(bench.spool, b"first", came)])
+    assert bench.spool.image(came.key).exists()
+    purge(bench.ledger, bench.spool, 1.0, T0)
+    assert not bench.spool.image(came.key).exists()
 
 
 def test_a_lost_ledger_is_not_told_of_images_that_are_gone(bench: Bench) -> None:

@@ -1,0 +1,76 @@
+"""An instance into the spool, once, however it came: with its receipt, beside what is there under its UID."""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from cxrnode.correction import CORRECTABLE, differing, identification
+from cxrnode.errors import Unreadable
+from cxrnode.log import logger
+from cxrnode.opening import data_set_at, parsed
+from cxrnode.spool import Receipt, Spool
+
+LOG = logger("intake")
+IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
+
+
+def receipt_of(spool: Spool, content: bytes, calling_ae: str, association: str, now: datetime) -> Receipt:
+    """The receipt of an instance that no association brought here, from its PS3.10 bytes. Raises Unreadable."""
+    identity = parsed(content, pixels=False, keywords=IDENTITY)
+    for keyword in IDENTITY:
+        if not identity.get(keyword):
+            raise Unreadable(f"{keyword} is absent; wanted a UID")
+    transfer_syntax, at = data_set_at(content)
+    return Receipt(
+        key=spool.key_for(identity.SOPInstanceUID),
+        sop_instance_uid=identity.SOPInstanceUID,
+        sop_class_uid=identity.SOPClassUID,
+        study_instance_uid=identity.StudyInstanceUID,
+        transfer_syntax_uid=transfer_syntax,
+        sha256=hashlib.sha256(content[at:]).hexdigest(),
+        size=len(content) - at,
+        calling_ae=calling_ae,
+        called_ae="",
+        address="",
+        association=association,
+        received_at=now.isoformat(),
+    )
+
+
+def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
+    """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
+
+    The receipt is that of the copy that is kept. Raises SpoolFull, OSError.
+    """
+    if spool.store(content, receipt):
+        LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
+        return receipt
+    first = spool.receipt(receipt.key)
+    same = first.sha256 == receipt.sha256
+    changed = set() if same else _changed(spool.image(receipt.key), content)
+    if same and not spool.image(receipt.key).exists():
+        spool.restore(receipt.key, content)
+        LOG.info("purged bytes came again", key=receipt.key)
+    if not changed:
+        LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
+        return first
+    corrects = changed <= CORRECTABLE
+    key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
+    attributes = ", ".join(sorted(changed)) if corrects else ""
+    aside = replace(receipt, key=key, aside_of=receipt.key, corrected=attributes)
+    if not spool.store(content, aside):
+        return spool.receipt(key)
+    if corrects:
+        LOG.info("correction kept", key=key, first=receipt.key, attributes=attributes)
+    else:
+        LOG.warning("other content under a known UID kept aside", key=key, first=receipt.key)
+    return aside
+
+
+def _changed(first: Path, content: bytes) -> set[str]:
+    """The keywords in which `content` differs from the copy that came first; of one that was purged nobody can tell."""
+    try:
+        return differing(first.read_bytes(), content)
+    except FileNotFoundError:
+        return {"PixelData"}
