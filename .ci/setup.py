@@ -24,7 +24,7 @@ LOG = VENV / "setup.log"
 STAMP = VENV / "installed.json"
 POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it before a package's service is started
 
-DEVELOPMENT = frozenset({"demo", "train", "dev"})
+DEVELOPMENT = frozenset({"demo", "parquet", "train", "dev"})
 EXTRAS = {"demo": frozenset({"demo"}), "lint": DEVELOPMENT, "test": DEVELOPMENT}
 PEERS = {  # Debian package: the program or file that shows it is there
     "chromium": "chromium",

@@ -1,4 +1,4 @@
-"""The commands of whoever makes and measures models: train, evaluate, ensemble, table, maps, shortcut."""
+"""The commands of whoever makes and measures models: train, evaluate, ensemble, table, maps, shortcut, compare."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,3 +141,25 @@ def shortcut(  # noqa: PLR0913
     folder = Path(model) if (Path(model) / "card.toml").is_file() else find(model)
     sample = Sample(at_true_aspect(manifest, positive_class, group_column), split, count, seed)
     run(folder, data, sample, now=datetime.now(UTC), device=device, as_json=json, recorded=record)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A model that has read studies here: its name, or name and version.")],
+    b: Annotated[str, typer.Argument(help="Another, or another version of it.")],
+    *,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV of what is true: study or image, and label.", exists=True, dir_okay=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the page, the CSV and the Parquet file.")] = Path("compare-out"),
+    most: Annotated[int, typer.Option(help="How many of the largest disagreements get pictures.", min=0)] = 12,
+    uids: Annotated[bool, typer.Option("--uids", help="Write Study and SOP Instance UIDs as well.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare what two models said of the same studies: who flips, by how much, and with labels, who was right."""
+    from cxrnode.compare.command import Request
+    from cxrnode.compare.command import compare as run
+    from cxrnode.log import start
+
+    start("warning")
+    run(Request(a, b, out, labels, most, uids), load(), datetime.now(UTC), as_json=json)

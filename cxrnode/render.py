@@ -157,6 +157,11 @@ def capability_html(**facts: object) -> str:
     return _page("capability.html", **facts)
 
 
+def comparison_html(**facts: object) -> str:
+    """The page of `cxrnode compare`."""
+    return _page("comparison.html", **facts)
+
+
 def overlay_png(dataset: Dataset) -> bytes:
     """The pixels of an RGB or greyscale result as PNG."""
     return as_png(Image.fromarray(dataset.pixel_array))

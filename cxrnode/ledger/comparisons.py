@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from cxrnode.errors import SettingsError, Unknown
 from cxrnode.family import Family
@@ -120,18 +120,28 @@ def held(ledger: Ledger, images: Sequence[tuple[str, tuple[str, ...]]]) -> list[
             row = db.execute(known.where(instances.c.key == instance_key)).one()
             overlays = []
             for key in round_keys:
-                made_by = func.coalesce(
-                    select(gists.c.stands_on).where(gists.c.round_key == key).scalar_subquery(), key
-                )
                 drawn = select(objects.c.round_key, objects.c.file).where(
-                    objects.c.round_key == made_by, objects.c.role == Family.OVERLAY
+                    objects.c.round_key == _shown_by(db, key), objects.c.role == Family.OVERLAY
                 )
                 overlays.append(tuple((str(one.round_key), str(one.file)) for one in db.execute(drawn)))
             found.append(Held(row.sop_instance_uid, row.at, tuple(overlays)))
     return found
 
 
-def _seen(row: Row[tuple[Any, ...]] | None) -> Seen | None:
+def _shown_by(db: Connection, round_key: str) -> str:
+    """The round whose results show what this one read: itself, or the one that its own stand on, read by the same card.
+
+    Results of another card stand as well where they say the same; they are no picture of this reading.
+    """
+    read_by = select(rounds.c.key, rounds.c.model, cards.c.digest).outerjoin(cards, cards.c.round_key == rounds.c.key)
+    stands_on = db.execute(select(gists.c.stands_on).where(gists.c.round_key == round_key)).scalar()
+    by = {
+        row.key: (row.model, row.digest) for row in db.execute(read_by.where(rounds.c.key.in_([round_key, stands_on])))
+    }
+    return str(stands_on) if by.get(stands_on) == by[round_key] else round_key
+
+
+def _seen(row: Row[*tuple[Any, ...]] | None) -> Seen | None:
     if row is None:
         return None
     card = Card(row.model, row.digest or "", row.operating_point, row.prevalence)

@@ -5,10 +5,8 @@ nothing of it is part of cxrnode.
 """
 
 import functools
-import hashlib
 import http.server
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -27,35 +25,12 @@ from cxrnode.conformance.specimens import bumps
 from cxrnode.finding import Finding, Heatmap, MapMethod, Outcome, Reading, Span
 from cxrnode.results.encode import encode
 from cxrnode.results.report import build_report
+from tests.browser.conftest import ARTEFACTS, HERE, PATIENCE_S
 from tests.builders import chest_like, make_cxr
-from tests.house.rooms import ROOT
 from tests.peers import program
 from tests.readings import context_for, with_regions
 
-HERE = Path(__file__).parent
-ARTEFACTS = Path(os.environ.get("CXRNODE_ARTEFACTS") or ROOT / "tests-out")
 ROWS, COLUMNS = 960, 880
-PATIENCE_S = 120
-
-
-@pytest.fixture(scope="session")
-def modules(request: pytest.FixtureRequest) -> Path:
-    """The folder with the viewer and the driver, as package-lock.json pins them; fetched the first time."""
-    npm = program("npm")
-    digest = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    folder = Path(request.config.cache.mkdir(f"viewer-{digest}"))
-    done = folder / "complete"
-    if not done.exists():
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        fetched = subprocess.run(
-            [npm, "ci", *quiet], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
-        if fetched.returncode:
-            pytest.skip(f"the viewer cannot be fetched: {fetched.stderr.strip()[-300:]}")
-        done.touch()
-    return folder / "node_modules"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
         *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
-        *("offline", "show", "rules", "check", "conformance", "demo"),
+        *("offline", "show", "rules", "check", "conformance", "demo", "compare"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
     "tools": (
@@ -21,7 +21,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "values": (
         *("study", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route", "part"),
-        *("language", "log", "plan"),
+        *("language", "log", "agreement", "roc", "plan"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted"),
 }

@@ -32,6 +32,7 @@ WALLS = {
     "sqlalchemy": ("cxrnode.ledger",),
     "alembic": ("cxrnode.ledger",),
     "psycopg": ("cxrnode.ledger",),
+    "pyarrow": ("cxrnode.compare",),
 }
 
 
