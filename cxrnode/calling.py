@@ -1,20 +1,24 @@
 """An association with a peer that is called, and the reason where there is none: for whoever sends, asks or checks."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
 from cxrnode.destination import Destination
+from cxrnode.doorway import received
 from cxrnode.errors import PeerUnavailable
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 UNCOMPRESSED = {str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)}
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+"""what the UIDs of all composite objects begin with"""
 VERIFICATION_CONTEXT = (str(Verification), str(ImplicitVRLittleEndian))
 
 
@@ -23,8 +27,14 @@ def associate(
     calling_ae: str,
     contexts: set[tuple[str, str]],
     handlers: Sequence[evt.EventHandlerType] = (),
+    *,
+    stored: Collection[str] = (),
+    largest_pdu: int = 0,
 ) -> Association:
-    """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason."""
+    """An association with these (SOP class, transfer syntax) pairs. Raises PeerUnavailable with the reason.
+
+    Of the SOP classes in `stored` this node is the SCP: the peer sends them over this association (PS3.7 D.3.3.4).
+    """
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
     _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
     ae = application_entity(calling_ae, destination.timeout_s, contexts)
@@ -32,7 +42,8 @@ def associate(
     association = ae.associate(
         *address,
         ae_title=destination.ae_title,
-        max_pdu=ae.maximum_pdu_size,
+        max_pdu=largest_pdu,
+        ext_neg=[build_role(UID(uid), scp_role=True) for uid in sorted(stored)] or None,
         evt_handlers=list(handlers),
     )
     if association.is_established:
@@ -45,17 +56,62 @@ def associate(
     raise PeerUnavailable(f"{called(destination)} {why}")
 
 
+class Allowance:
+    """What a peer that is called may send: so many bytes until `renew`, each PDU whole within a time.
+
+    Past it the connection is closed.
+    """
+
+    def __init__(self, size: int, patience_s: float) -> None:
+        self._size, self._left, self._patience_s = size, size, patience_s
+
+    def renew(self) -> None:
+        """As many bytes as at first."""
+        self._left = self._size
+
+    def on_open(self, event: evt.Event) -> None:
+        """For pynetdicom, when the connection is open."""
+        connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
+
+        def recv(size: int) -> bytearray:
+            self._left -= size
+            if self._left < 0:
+                raise OSError(f"more than {self._size} bytes of answers")
+            return received(connection.socket, size, patience_s=self._patience_s)
+
+        connection.recv = recv
+
+
 def application_entity(ae_title: str, timeout_s: float, contexts: set[tuple[str, str]]) -> ApplicationEntity:
     """What is proposed: these (SOP class, transfer syntax) pairs, each in a context of its own, PDUs of any length."""
     ae = AE(ae_title)
     ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = 0
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
-    for sop_class, transfer_syntax in sorted(contexts):
+    for sop_class, transfer_syntax in sorted(contexts, key=_first_the_usual):
         ae.add_requested_context(sop_class, transfer_syntax)
     return ae
+
+
+def _first_the_usual(context: tuple[str, str]) -> tuple[str, bool, str]:
+    """Objects in explicit VR first: a peer that may choose takes the first, and that is how it mostly has them."""
+    sop_class, syntax = context
+    return sop_class, sop_class.startswith(STORAGE) and syntax != ExplicitVRLittleEndian, syntax
 
 
 def called(destination: Destination) -> str:
     """A destination in words: its name, AE title, host and port."""
     return f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"
+
+
+def silence(association: Association, service: str, answered: int, waited_s: float) -> str:
+    """Why a request has no status after so many answers: nothing came in time, or the association ended."""
+    if waited_s >= (association.dimse_timeout or 0):
+        return f"gave no answer to {service} within {association.dimse_timeout:g} s"
+    if answered:
+        return f"ended the association in the middle of its answers to {service}"
+    ours = association.requestor.ae_title.strip()
+    return (
+        f"ended the association at {service} without an answer, as a PACS does to an AE title that it does not know; "
+        f"wanted {ours} entered there as one that may query and retrieve"
+    )

@@ -4,33 +4,22 @@ Questions are put in threads, so that a slow or dead PACS holds up nobody: one a
 queue. What finds no room is asked later; the ledger knows when.
 """
 
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from time import monotonic
-from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import by pynetdicom
-    StudyRootQueryRetrieveInformationModelFind,
-)
 
-from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED, UNCOMPRESSED, VERIFICATION_CONTEXT, associate
+from cxrnode.calling import Allowance, associate
+from cxrnode.cfind import FIND_CONTEXTS, answers, offers
 from cxrnode.destination import Destination
-from cxrnode.doorway import received
-from cxrnode.errors import PeerRefused, PeerUnavailable
+from cxrnode.errors import PeerRefused
 from cxrnode.ledger.completions import Question, Said
+from cxrnode.match import count_in, text_in
 
-FIND = str(StudyRootQueryRetrieveInformationModelFind)
-FIND_CONTEXTS = {(FIND, syntax) for syntax in UNCOMPRESSED} | {VERIFICATION_CONTEXT}
-"""Verification besides, for an association of which nothing was accepted tells nothing"""
-PENDING = (0xFF00, 0xFF01)
-COUNT = re.compile(r"\s*\+?[0-9]{1,9}\s*")
 MOST_ANSWERS = 16
 """Matches of one Study Instance UID; a PACS that has more to say is not listened to."""
 LARGEST_ANSWER = 2**20
@@ -45,9 +34,10 @@ def count_instances(source: Destination, calling_ae: str, study_instance_uid: st
     It does not say, too, where it says different things, or something that is no number. Raises PeerUnavailable where
     it gives no answer in time or does not come to an end, and PeerRefused where it will not be asked.
     """
-    association = associate(source, calling_ae, FIND_CONTEXTS, [(evt.EVT_CONN_OPEN, partial(_limit, source.timeout_s))])
+    allowance = Allowance(LARGEST_ANSWER, source.timeout_s)
+    association = associate(source, calling_ae, FIND_CONTEXTS, [(evt.EVT_CONN_OPEN, allowance.on_open)])
     try:
-        counts = set(_counts(association, study_instance_uid, monotonic() + source.timeout_s))
+        counts = set(_counts(association, source, study_instance_uid))
     except Exception:
         association.abort(block=False)
         raise
@@ -59,7 +49,7 @@ def answers_queries(source: Destination, calling_ae: str) -> bool:
     """Whether a PACS accepts to be asked. Raises PeerUnavailable with the reason."""
     association = associate(source, calling_ae, FIND_CONTEXTS)
     association.release()
-    return _offers(association)
+    return offers(association)
 
 
 @dataclass(frozen=True)
@@ -107,57 +97,14 @@ class Inquiries:
         self._wake()
 
 
-def _counts(association: Association, study_instance_uid: str, give_up: float) -> Iterator[int | None]:
-    if not _offers(association):
-        raise PeerRefused("the source accepts no presentation context for C-FIND", SOP_CLASS_NOT_SUPPORTED)
+def _counts(association: Association, source: Destination, study_instance_uid: str) -> Iterator[int | None]:
     request = Dataset()
     request.QueryRetrieveLevel = "STUDY"
     request.StudyInstanceUID = study_instance_uid
     request.NumberOfStudyRelatedInstances = None
-    for number, (answer, match) in enumerate(association.send_c_find(request, FIND)):
-        status = answer.get("Status")
-        if status == 0x0000:
-            return
-        if status is None:
-            raise PeerUnavailable("the source gave no answer to C-FIND")
-        if status not in PENDING:
-            raise PeerRefused(f"the source answered C-FIND with 0x{status:04X}", status)
-        if number >= MOST_ANSWERS or monotonic() > give_up:
-            raise PeerUnavailable("the source's answer to C-FIND does not come to an end")
-        if match is not None and _text(match, "StudyInstanceUID") == study_instance_uid:
-            yield _number(_text(match, "NumberOfStudyRelatedInstances"))
-
-
-def _text(match: Dataset, keyword: str) -> str:
-    """A value as text, empty where it cannot be read."""
-    try:
-        return str(match.get(keyword, ""))
-    except Exception:  # noqa: BLE001  whatever a stranger's bytes make pydicom raise
-        return ""
-
-
-def _number(told: str) -> int | None:
-    """The count; none is no answer, as one who knows nothing of a study cannot say when it is whole."""
-    return (int(told) or None) if COUNT.fullmatch(told) else None
-
-
-def _offers(association: Association) -> bool:
-    return FIND in {context.abstract_syntax for context in association.accepted_contexts}
-
-
-def _limit(patience_s: float, event: evt.Event) -> None:
-    """Give the connection its limits: the length and time of a PDU, and the bytes of all answers together."""
-    connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
-    left = LARGEST_ANSWER
-
-    def recv(size: int) -> bytearray:
-        nonlocal left
-        left -= size
-        if left < 0:
-            raise OSError(f"more than {LARGEST_ANSWER} bytes of answers")
-        return received(connection.socket, size, patience_s=patience_s)
-
-    connection.recv = recv
+    for match in answers(association, source, request, MOST_ANSWERS, source.timeout_s):
+        if match is not None and text_in(match, "StudyInstanceUID") == study_instance_uid:
+            yield count_in(match, "NumberOfStudyRelatedInstances")
 
 
 def _where(source: Destination) -> tuple[str, str, int]:

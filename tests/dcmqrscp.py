@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrnode.archive import Archive
 from cxrnode.deliver import echo
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
@@ -57,6 +58,11 @@ class Dcmqrscp:
         """This dcmqrscp as one that is sent to."""
         where = {"ae_title": "DCMQRSCP", "host": "127.0.0.1", "port": self.port}
         return Destination.model_validate({"name": "dcmqrscp"} | where)
+
+    def archive(self, retrieve: str = "move") -> Archive:
+        """This dcmqrscp as one that studies are fetched from."""
+        where = {"ae_title": "DCMQRSCP", "host": "127.0.0.1", "port": self.port, "timeout_s": 20}
+        return Archive.model_validate({"name": "dcmqrscp", "retrieve": retrieve} | where)
 
     def index(self, files: Iterable[Path]) -> None:
         """Take copies of these files among its images."""

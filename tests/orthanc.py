@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxrnode.archive import Archive
 from cxrnode.destination import Destination
 from cxrnode.family import Family
 from cxrnode.samples import free_ports
-from tests.peers import program
+from tests.peers import library, program
 
+DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 RECEIVED = """
 function ReceivedInstanceFilter(dicom, origin)
   local file = io.open("%s", "a")
@@ -81,6 +83,13 @@ class Orthanc:
         """This Orthanc as the settings name it."""
         return self.taking({})
 
+    def archive(self, retrieve: str = "move") -> Archive:
+        """This Orthanc as one that studies are fetched from."""
+        where: dict[str, object] = {"ae_title": "ORTHANC", "host": "127.0.0.1", "port": self.dicom_port}
+        if retrieve == "web":
+            where = {"url": f"http://127.0.0.1:{self.http_port}/dicom-web"}
+        return Archive.model_validate({"name": "orthanc", "retrieve": retrieve, "timeout_s": 20} | where)
+
     def taking(self, send: dict[str, list[Family]]) -> Destination:
         """The same with what it is to be sent, by outcome."""
         where = {"name": "orthanc", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": self.dicom_port}
@@ -118,10 +127,11 @@ class Orthanc:
 
 
 @contextmanager
-def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
-    """Run Orthanc with its storage in `folder`; only the node on this machine may store, and HTTP is loopback only.
+def running_orthanc(folder: Path, node_port: int = 0, *, web: bool = False, **changed: object) -> Iterator[Orthanc]:
+    """Run Orthanc with its storage in `folder`; only the node on this machine may store, find, move and get.
 
-    With the node's port it is asked for storage commitment, and reports back there.
+    With the node's port it is asked for storage commitment, reports back there, and sends there what is moved to
+    CXRNODE. With `web` it has DICOMweb, below /dicom-web; HTTP is loopback only. `changed` are settings of its own.
     """
     dicom_port, http_port = free_ports(2)
     (folder / "received.lua").write_text(RECEIVED % (folder / "received.txt"))
@@ -129,7 +139,7 @@ def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
         "Name": "test",
         "StorageDirectory": str(folder / "orthanc"),
         "IndexDirectory": str(folder / "orthanc"),
-        "Plugins": [],
+        "Plugins": [str(library(DICOMWEB, "orthanc-dicomweb"))] if web else [],
         "LuaScripts": [str(folder / "received.lua")],
         "DicomAet": "ORTHANC",
         "DicomPort": dicom_port,
@@ -143,7 +153,7 @@ def running_orthanc(folder: Path, node_port: int = 0) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "OverwriteInstances": False,
     }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
+    (folder / "orthanc.json").write_text(json.dumps(settings | changed))
     orthanc = Orthanc(folder, dicom_port, http_port, node_port)
     try:
         orthanc.start()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 from pynetdicom import AE, evt
 
-from cxrnode.query import FIND
+from cxrnode.cfind import FIND
 from cxrnode.sender import Sender
 from tests.fakes import FakePacs
 

@@ -9,12 +9,13 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from cxrnode import calling, receive
+from cxrnode.cfind import FIND, FIND_CONTEXTS
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
-from cxrnode.query import FIND, FIND_CONTEXTS, MOST_ANSWERS
+from cxrnode.query import MOST_ANSWERS
 from cxrnode.receive import StoreStatus
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings

@@ -10,20 +10,23 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
         *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
-        *("offline", "show", "rules", "check", "conformance", "demo", "compare"),
+        *("offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill"),
     ),
-    "verbs": ("receive", "complete", "analyse", "deliver", "retention"),
+    "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
     "tools": (
-        *("spool", "intake", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs", "broker"),
+        *("spool", "intake", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs"),
+        "broker",
+        *("match", "cfind", "seen", "find", "storable", "retrieve"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("opening", "orientation", "regions", "late"),
         *("results", "render", "samples"),
+        *("scratch", "filed", "beneath", "gather", "listing", "labels"),
     ),
     "values": (
         *("study", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route", "part"),
-        *("language", "log", "agreement", "roc", "plan"),
+        *("language", "log", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
-    "floor": ("errors", "faults", "faultpoints", "counted"),
+    "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table"),
 }
 
 

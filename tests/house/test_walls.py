@@ -27,7 +27,12 @@ WALLS = {
     "pytorch_grad_cam": ("models",),
     "celery": ("cxrnode.jobs", "workers"),
     "kombu": ("cxrnode.jobs", "workers"),
-    "pynetdicom": ("cxrnode.receive", "cxrnode.doorway", "cxrnode.calling", "cxrnode.query", "cxrnode.deliver"),
+    "pynetdicom": (
+        *("cxrnode.receive", "cxrnode.doorway", "cxrnode.calling", "cxrnode.query", "cxrnode.deliver"),
+        *("cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),
+    ),
+    "dicomweb_client": ("cxrnode.web",),
+    "requests": ("cxrnode.web",),
     "highdicom": ("cxrnode.results",),
     "sqlalchemy": ("cxrnode.ledger",),
     "alembic": ("cxrnode.ledger",),
