@@ -5,23 +5,24 @@ A plan is patient data: it has UIDs and accession numbers, and its file mode 060
 """
 
 import json
-import os
-import secrets
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
 from cxrnode.part import Part
+from cxrnode.whole import written_whole
 
 LONGEST_LINE = 2**26
-"""Bytes; a study of a hundred thousand files has fewer"""
+"""Bytes; a study of a hundred thousand files has fewer."""
+LONGEST_HEAD = 2**20
 Kind = TypeVar("Kind", bound=Part)
 
 
@@ -51,14 +52,21 @@ class Head(Part):
     origin: Origin
     archive: str = ""
     """the name of the archive in the settings"""
-    asked: dict[str, str] = {}
+    asked: dict[str, str] = Field(default_factory=dict)
     made_at: datetime
+
+    @field_validator("asked", mode="before")
+    @classmethod
+    def _can_be_written(cls, asked: Any) -> Any:
+        """A path in the words may hold bytes that are no text: they are shown by their numbers."""
+        return {name: _shown(value) for name, value in asked.items()} if isinstance(asked, dict) else asked
 
 
 class Entry(Part):
     """One study of a plan; what its source does not tell is empty, or None.
 
-    `files` are its images where they are files: a path, or the path of a .zip, "::" and the member's name. A study
+    `files` are its images where they are files, by the names that `cxrnode.filed` gives them: a path, or the path of a
+    .zip, "::" and the member's name. They are Unicode text whatever bytes the path has; other text is refused. A study
     whose `verdict` is known when the plan is made is not looked for again.
     """
 
@@ -74,6 +82,16 @@ class Entry(Part):
     verdict: Verdict | None = None
     reason: str = ""
 
+    @field_validator("study", "accession", "date", "reason", "files")
+    @classmethod
+    def _is_text(cls, told: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (told,) if isinstance(told, str) else told:
+            if not text.isascii() and _shown(text) != text:
+                raise ValueError(
+                    f"{_shown(text)} is no Unicode text; wanted the name that cxrnode.filed gives the file"
+                )
+        return told
+
     @model_validator(mode="after")
     def _has_something_to_go_by(self) -> "Entry":
         if not (self.study or self.verdict):
@@ -82,34 +100,31 @@ class Entry(Part):
 
 
 def write(path: Path, head: Head, entries: Iterable[Entry]) -> int:
-    """Write a plan, whole or not at all; how many studies it has. It needs no more memory than its longest study."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+    """Write a plan, whole or not at all; how many studies it has. It needs no more memory than its longest study.
+
+    Raises SettingsError where the file cannot be written, or a study's line would be too long to be read again.
+    """
     count = 0
-    try:
-        with open(draft, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(_line(head))
-            for count, entry in enumerate(entries, start=1):  # noqa: B007  the last one is the count
-                file.write(_line(entry))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write(_line(head))
+        for count, entry in enumerate(entries, start=1):  # noqa: B007  the last one is the count
+            file.write(_line(entry))
     return count
 
 
 def head_of(path: Path) -> Head:
     """How the studies of a plan were chosen. Raises SettingsError where the file is no plan."""
     with _opened(path) as file:
-        return _parsed(Head, path, 1, file.readline(LONGEST_LINE))
+        return _head(path, file)
 
 
 def entries_of(path: Path) -> Iterator[Entry]:
     """The studies of a plan in order, one at a time. Raises SettingsError with the line that is wrong."""
     with _opened(path) as file:
-        _parsed(Head, path, 1, file.readline(LONGEST_LINE))
-        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
-            yield _parsed(Entry, path, number, line)
+        _head(path, file)
+        for number, line in enumerate(_lines(file), start=2):
+            if line.strip():  # an editor may leave empty ones
+                yield _parsed(Entry, path, number, line)
 
 
 def batches(entries: Iterable[Entry], size: int = 1000) -> Iterator[list[Entry]]:
@@ -124,22 +139,42 @@ def as_line(entry: Entry) -> str:
     return _line(entry).rstrip("\n")
 
 
+def _shown(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _line(part: Part) -> str:
-    return json.dumps(part.model_dump(mode="json", exclude_defaults=True) | _marks(part), ensure_ascii=False) + "\n"
+    told = part.model_dump(mode="json", exclude_defaults=True)
+    mark = {"cxrnode_plan": 1} if isinstance(part, Head) else {}
+    line = json.dumps(mark | told, ensure_ascii=False) + "\n"
+    if len(line) > LONGEST_LINE // 4 and len(line.encode()) > LONGEST_LINE:  # a character has four bytes at the most
+        raise SettingsError(f"a line of the plan holds {len(line)} characters; wanted {LONGEST_LINE} bytes at the most")
+    return line
 
 
-def _marks(part: Part) -> dict[str, int]:
-    return {"cxrnode_plan": 1} if isinstance(part, Head) else {}
-
-
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); wanted a plan") from error
 
 
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.readline(LONGEST_LINE + 1), b"")
+
+
+def _head(path: Path, file: BinaryIO) -> Head:
+    """The first line, which says that the file is a plan."""
+    line = file.readline(LONGEST_HEAD).removeprefix(BOM_UTF8)  # of an editor's making
+    head = _parsed(Head, path, 1, line)
+    if "cxrnode_plan" not in head.model_fields_set:
+        raise SettingsError(f"line 1 of the plan {path}: cxrnode_plan is absent; wanted 1")
+    return head
+
+
 def _parsed(kind: type[Kind], path: Path, number: int, line: bytes) -> Kind:
+    if len(line) > LONGEST_LINE:
+        raise SettingsError(f"line {number} of the plan {path}: longer than {LONGEST_LINE} bytes; wanted one study")
     try:
         return kind.model_validate_json(line)
     except ValidationError as error:

@@ -1,0 +1,42 @@
+"""A text file that is there whole or not at all, and for its owner alone: a draft that takes its name at the end."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from cxrnode.errors import SettingsError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[TextIO]:
+    """What is written here becomes the file at `path` (UTF-8, mode 0600) when all went well, and is gone otherwise.
+
+    On return bytes and name are durable. Raises SettingsError where the file cannot be written.
+    """
+    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
+    try:
+        with open(draft, "x", encoding="utf-8", newline="", opener=_for_its_owner) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}); wanted room for a file there") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _for_its_owner(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
