@@ -1,6 +1,7 @@
 """A real Orthanc as the PACS: started on free ports, deaf to other machines, ended by pid."""
 
 import json
+import re
 import subprocess
 import time
 import urllib.request
@@ -44,7 +45,7 @@ class Orthanc:
         """Start it, again with what it had; returns when it answers."""
         log = self.folder / "orthanc.log"
         with log.open("ab") as sink:
-            command = [program("Orthanc"), str(self.folder / "orthanc.json")]
+            command = [program("Orthanc"), "--verbose", str(self.folder / "orthanc.json")]
             self.process = subprocess.Popen(command, stdout=sink, stderr=sink)
         give_up = time.monotonic() + 60
         while True:
@@ -72,6 +73,12 @@ class Orthanc:
         """How often it was sent each SOP Instance UID."""
         noted = self.folder / "received.txt"
         return Counter(noted.read_text().split() if noted.exists() else ())
+
+    @property
+    def moved(self) -> Counter[str]:
+        """How often it was asked to send each study by C-MOVE, by its own name for it, as its log tells."""
+        log = (self.folder / "orthanc.log").read_text(encoding="utf-8", errors="replace")
+        return Counter(re.findall(r"Sending resource (\S+) to modality", log))
 
     @property
     def sent_again(self) -> int:
