@@ -101,7 +101,7 @@ def pairs(ledger: Ledger, a: Sequence[str], b: Sequence[str]) -> Iterator[Pair]:
     by_image = (rounds.c.study_key, instances.c.received_at, readings.c.instance_key, rounds.c.number)
     wanted = stored.select_from(joined).where(rounds.c.model.in_([*a, *b])).order_by(*by_image)
     with ledger.reading() as db:
-        rows = db.execution_options(yield_per=BATCH).execute(wanted)
+        rows = db.execute(wanted.execution_options(yield_per=BATCH))
         for (study_key, instance_key), group in groupby(rows, key=lambda row: (row.study_key, row.instance_key)):
             last = {row.model in a: row for row in group}  # the later round's takes the place of the earlier's
             one = next(iter(last.values()))

@@ -21,9 +21,13 @@ from cxrnode.compare.command import Request, compare
 from cxrnode.compare.images import Images, gathered
 from cxrnode.compare.pictures import largest, pictured
 from cxrnode.errors import SettingsError, Unknown
+from cxrnode.finding import Outcome
+from cxrnode.ledger import arrivals, outcomes
 from cxrnode.ledger.comparisons import models_named, pairs
+from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.tables import purges, rounds
 from tests.compared import LARGE, LITE, Reading
+from tests.ledgers import Bench
 
 NOW = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
 A = (0.9, 0.2, 0.6, 0.1, 0.8, 0.45)
@@ -285,6 +289,26 @@ def test_without_an_image_that_both_analysed_there_is_a_page_all_the_same(
     assert said["agreed"] is None
     assert said["outcomes"]["positive"]["refused"] == 1
     assert "No image was analysed by both" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_latest_readings_come_in_pairs_from_either_kind_of_database(bench: Bench) -> None:
+    now = bench.ready("1.1", "1.2")
+    for model, probability in (("m 1", 0.1), ("m 2", 0.2), ("m 1", 0.3)):
+        (held,) = bench.lease(now)
+        covered = outcomes.study_of(bench.ledger, bench.spool, held.round_key)
+        read = [ReadingRow(one.key, Outcome.NEGATIVE, "", probability) for one in covered.instances]
+        outcomes.finish_analysis(bench.ledger, held, RoundResult(Outcome.NEGATIVE, read, (), {}, model, {}), now)
+        now += timedelta(hours=1)
+        with bench.ledger.writing() as db:
+            arrivals.read_again(db, covered.key, now)
+
+    found = list(pairs(bench.ledger, *models_named(bench.ledger, "m 1", "m 2")))
+
+    assert sorted(one.sop_instance_uid for one in found) == ["1.1", "1.2"]
+    assert {(one.study_key, one.study_instance_uid) for one in found} == {(covered.key, "1.9")}
+    assert [(one.a and one.a.probability, one.b and one.b.probability) for one in found] == [(0.3, 0.2)] * 2
+    with pytest.raises(SettingsError, match="'m' and 'm 2' both mean m 2"):
+        models_named(bench.ledger, "m", "m 2")
 
 
 def test_a_model_nobody_read_with_or_named_twice_or_with_no_image_in_common_is_told(
