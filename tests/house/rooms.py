@@ -16,7 +16,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "tools": (
         *("spool", "intake", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs"),
         "broker",
-        *("match", "cfind", "seen", "find", "storable", "retrieve"),
+        *("match", "cfind", "seen", "find", "storable", "retrieve", "web"),
         *("header", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale", "codestream", "film"),
         *("opening", "orientation", "regions", "late"),
         *("results", "render", "samples"),
