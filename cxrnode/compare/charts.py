@@ -11,7 +11,7 @@ import numpy as np
 
 from cxrnode.agreement import Calls, Differences, Numbers, logit
 
-SIDE, LEFT, TOP, RIGHT, BOTTOM = 380, 58, 10, 22, 48
+SIDE, LEFT, TOP, RIGHT, BOTTOM = 380, 66, 10, 24, 48
 """The square that is drawn in, and the margins around it, in the picture's units."""
 CELL = 2
 """Points lie on a grid of so many units, so that a hundred thousand make no larger a page than a few thousand do."""
@@ -20,7 +20,7 @@ MANY = ((1, 0.25), (3, 0.4), (10, 0.6), (30, 0.8), (100, 1.0))
 """From so many points in one place on, how opaque it is: of few points, and of more than MOST_FEW."""
 MOST_FEW = 3000
 TICKS = (1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1 - 1e-4, 1 - 1e-5, 1 - 1e-6)
-MIDDLE = TICKS.index(0.5)
+MIDDLE, MOST_TICKS = TICKS.index(0.5), 7
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def logit_scale(x: Numbers, y: Numbers) -> Scale:
     at = logit(np.array(TICKS))
     first = max(0, int(np.searchsorted(at, low, "right")) - 1)
     last = min(len(at) - 1, max(int(np.searchsorted(at, high, "left")), first + 1))
-    step = 1 if last - first < 9 else 2
+    step = 1 if last - first <= MOST_TICKS else 2
     ticks = tuple((float(at[i]), _probability(TICKS[i])) for i in range(first, last + 1) if (i - MIDDLE) % step == 0)
     return Scale(float(at[first]), float(at[last]), ticks)
 
@@ -119,6 +119,8 @@ def even_scale(low: float, high: float) -> Scale:
 
 
 def _probability(value: float) -> str:
+    if value > 0.9995:
+        return f"1-{_probability(1 - value)}"
     return f"{value:g}" if value >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
 
 
@@ -157,7 +159,7 @@ def _ticks(across: Scale, up: Scale) -> Iterator[str]:
     for value, word in across.ticks:
         x = LEFT + float(across.place(np.array([value]))[0]) * SIDE
         yield f'<line class="tick" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom + 4}"/>'
-        yield f'<text class="below" x="{x:.1f}" y="{bottom + 17}">{word}</text>'
+        yield f'<text class="below" x="{x:.1f}" y="{bottom + 20}">{word}</text>'
     for value, word in up.ticks:
         y = bottom - float(up.place(np.array([value]))[0]) * SIDE
         yield f'<line class="tick" x1="{LEFT - 4}" y1="{y:.1f}" x2="{LEFT + SIDE}" y2="{y:.1f}"/>'

@@ -24,7 +24,9 @@ try {
         const words = [...chart.querySelectorAll("text")].map((text) => text.getBoundingClientRect());
         const outside = words.filter((word) => word.left < box.left - 1 || word.right > box.right + 1 ||
           word.top < box.top - 1 || word.bottom > box.bottom + 1).length;
-        return { name: chart.getAttribute("aria-label"), width: box.width, words: words.length, outside,
+        const over = words.filter((word, i) => words.some((other, j) => i < j && word.left < other.right &&
+          other.left < word.right && word.top < other.bottom && other.top < word.bottom)).length;
+        return { over, name: chart.getAttribute("aria-label"), width: box.width, words: words.length, outside,
           dots: chart.querySelectorAll("path.dots").length };
       }),
       headless: [...document.querySelectorAll("table")].filter((table) => !table.querySelector("th")).length,
