@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cxrnode import __version__
+from cxrnode.backfill.commands import app as backfill
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
 from cxrnode.log import start
@@ -30,6 +31,7 @@ Files = Annotated[
 CallingAe = Annotated[str, typer.Option(help="The AE title that sent them, for routes that ask: a file cannot tell.")]
 rules = typer.Typer(no_args_is_help=True, help="Look at the rules and routes in the settings without running a node.")
 app.add_typer(rules, name="rules")
+app.add_typer(backfill)
 app.add_typer(laboratory)
 
 
@@ -99,11 +101,14 @@ def flower() -> None:
 def status(
     json: Json = False,
     limit: Annotated[int, typer.Option(help="How many rounds to list, latest first.")] = 20,
+    recount: Annotated[
+        bool, typer.Option("--recount", help="Count every study anew, and mend the running count where it is wrong.")
+    ] = False,
 ) -> None:
     """Say where every received instance is; the sum is what was received."""
     from cxrnode.status import show
 
-    if not show(_start("warning"), as_json=json, limit=limit):
+    if not show(_start("warning"), as_json=json, limit=limit, count_all=recount):
         raise typer.Exit(1)
 
 

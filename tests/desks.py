@@ -16,6 +16,7 @@ from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.tables import Lane, Work
+from cxrnode.opening import data_set_at
 from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
 from cxrnode.settings import Settings
@@ -106,7 +107,7 @@ def receive(
     """One film on the disk and, unless the ledger is away, in the ledger, as the receiver leaves it."""
     content = saved(film, desk.settings.node.state_dir / "film.dcm").read_bytes()
     uids = (film.SOPInstanceUID, film.SOPClassUID, film.StudyInstanceUID, "1.2.840.10008.1.2.1")
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(content[data_set_at(content)[1] :]).hexdigest()
     came = (sha256, len(content), calling_ae, "CXRNODE", address, "1", at.isoformat())
     receipt = keep(desk.spool, content, Receipt(desk.spool.key_for(film.SOPInstanceUID), *uids, *came))
     if not ledger_away:

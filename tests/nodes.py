@@ -15,6 +15,7 @@ from typing import Any
 import tomli_w
 from pydicom import Dataset
 
+from cxrnode.archive import Archive
 from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
@@ -109,6 +110,7 @@ def running_node(
     folder: Path,
     *destinations: Destination,
     routes: Sequence[dict[str, object]] = (),
+    archives: Sequence[Archive] = (),
     environment: Mapping[str, str] | None = None,
     **settings: dict[str, object],
 ) -> Iterator[RunningNode]:
@@ -127,6 +129,7 @@ def running_node(
     listed = {
         "destinations": [one.model_dump(mode="json") for one in destinations],
         "routes": list(routes),
+        "archives": [one.model_dump(mode="json", exclude_defaults=True) for one in archives],
     }
     config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
     log = folder / "node.log"

@@ -1,13 +1,18 @@
-"""What is held of a study: the files of its source images and of the results of all its rounds, for people who look."""
+"""What is held: the files of a study's images and results, for people who look; and every study, for a plan."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, Select, func, select
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.tables import Kind, instances, objects, rounds
+from cxrnode.ledger.tables import Kind, instances, objects, purges, rounds, studies
+from cxrnode.plan import Entry, Verdict
 from cxrnode.spool import Spool
+
+PAGE = 1000
 
 
 def held(ledger: Ledger, spool: Spool, study: str) -> list[Path]:
@@ -25,3 +30,41 @@ def held(ledger: Ledger, spool: Spool, study: str) -> list[Path]:
             *(spool.result(row.round_key, row.file) for row in db.execute(results)),
         ]
     return [path for path in paths if path.exists()]
+
+
+def studies_kept(ledger: Ledger) -> Iterator[Entry]:
+    """Every study of which there is an image, in the order of their random keys; one page of them in memory."""
+    last = ""
+    while True:
+        with ledger.reading() as db:
+            page = db.execute(_kept().where(studies.c.key > last).order_by(studies.c.key).limit(PAGE)).all()
+        if not page:
+            return
+        last = page[-1].key
+        yield from (_entry(row) for row in page)
+
+
+def study_kept(ledger: Ledger, study_instance_uid: str) -> Entry:
+    """One study; of one of which there is no image the verdict is known."""
+    with ledger.reading() as db:
+        row = db.execute(_kept().where(studies.c.study_instance_uid == study_instance_uid)).first()
+    if row is not None:
+        return _entry(row)
+    reason = "The node has no image of it, or not any more."
+    return Entry(study=study_instance_uid, verdict=Verdict.NOT_FOUND, reason=reason)
+
+
+def _kept() -> Select[tuple[Any, ...]]:
+    count, size = func.count().label("instances"), func.sum(instances.c.size).label("size")
+    kept = (instances.c.kind == Kind.SOURCE, instances.c.key.not_in(select(purges.c.instance_key)))
+    joined = studies.join(instances, instances.c.study_key == studies.c.key)
+    return (
+        select(studies.c.key, studies.c.study_instance_uid, count, size)
+        .select_from(joined)
+        .where(*kept)
+        .group_by(studies.c.key, studies.c.study_instance_uid)
+    )
+
+
+def _entry(row: Row[tuple[Any, ...]]) -> Entry:
+    return Entry(study=row.study_instance_uid, instances=row.instances, size=row.size)

@@ -12,8 +12,8 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.completions import Closing, Reason, closing_of
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.replayed import Order, not_sent
-from cxrnode.ledger.replaytables import Step, planned, replayed
+from cxrnode.ledger.replayed import Order, unsent
+from cxrnode.ledger.replaytables import Step, planned, replayed, replays
 from cxrnode.ledger.tables import (
     OPEN,
     Kind,
@@ -30,6 +30,8 @@ from cxrnode.ledger.tables import (
 from cxrnode.plan import Entry, Verdict, as_line
 from cxrnode.spool import Receipt
 
+MOST_READ_BEFORE = 200
+"""So many studies that were read before get their verdict in one transaction."""
 VERDICTS = {
     Outcome.POSITIVE: Verdict.ANALYSED,
     Outcome.NEGATIVE: Verdict.ANALYSED,
@@ -69,17 +71,40 @@ def load(ledger: Ledger, replay: str, first: int, entries: Sequence[Entry], now:
         db.execute(insert(planned), rows)
 
 
-def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime) -> list[Claim]:
-    """The next studies that are due, in the plan's order; they are held as being fetched until then."""
+def claim(
+    ledger: Ledger, replay: str, most: int, digests: Collection[str], now: datetime, until: datetime
+) -> tuple[list[Claim], Counter[Verdict]]:
+    """The next studies that are due, in the plan's order, held as being fetched until then.
+
+    Those on the way to them that one of these cards has read before (or, where nothing is sent, has read for a replay)
+    have their verdict by it; how many have which.
+    """
+    due = select(planned).where(*_at(replay, Step.WAITING), planned.c.due_at <= now).order_by(planned.c.number)
+    claimed: list[Row[tuple[Any, ...]]] = []
+    read: Counter[Verdict] = Counter()
+    with ledger.reading() as db:
+        if db.execute(due.limit(1)).first() is None:
+            return [], read
     with ledger.writing() as db:
-        due = (*_at(replay, Step.WAITING), planned.c.due_at <= now)
-        return _claimed(db, select(planned).where(*due).order_by(planned.c.number).limit(most), until)
+        sent = bool(db.execute(select(replays.c.send).where(replays.c.key == replay)).scalar_one())
+        for row in db.execute(due.limit(most + (MOST_READ_BEFORE if digests else 0))).all():
+            before = _read_before(db, row.study_instance_uid, digests, sent=sent)
+            if before is not None:
+                verdict, reason = _verdict(db, before)
+                told = f"{reason} Read before, in round {before.number}.".strip()
+                _conclude(db, _numbered(replay, row.number), verdict, told, now, before.key)
+                read[verdict] += 1
+            else:
+                claimed.append(row)
+                if len(claimed) == most:
+                    break
+        return _claimed(db, claimed, until), read
 
 
 def claim_again(ledger: Ledger, replay: str, until: datetime) -> list[Claim]:
     """Those that were being fetched when an earlier run ended; without a moment in which nobody fetches them."""
     with ledger.writing() as db:
-        return _claimed(db, select(planned).where(*_at(replay, Step.FETCHING)), until)
+        return _claimed(db, db.execute(select(planned).where(*_at(replay, Step.FETCHING))).all(), until)
 
 
 def hold(ledger: Ledger, replay: str, until: datetime) -> None:
@@ -88,39 +113,26 @@ def hold(ledger: Ledger, replay: str, until: datetime) -> None:
         db.execute(update(planned).where(*_at(replay, Step.FETCHING)).values(held_until=until))
 
 
-def put_back(ledger: Ledger, held: Claim, due_at: datetime, reason: str, *, counts: bool) -> None:
-    """Let a study wait until it is due again; the attempt `counts` where the fault may be its own."""
-    waiting = {"step": Step.WAITING, "due_at": due_at, "held_until": None, "reason": reason}
+def put_back(ledger: Ledger, held: Claim, due_at: datetime, until: datetime, reason: str, *, counts: bool) -> None:
+    """Let a study wait until it is due again, still held until then; the attempt `counts` where it may be its fault."""
+    waiting = {"step": Step.WAITING, "due_at": due_at, "held_until": until, "reason": reason}
     with ledger.writing() as db:
         db.execute(update(planned).where(*_is(held)).values(attempts=held.attempts - (not counts), **waiting))
 
 
-def conclude(
-    ledger: Ledger, held: Claim, verdict: Verdict, reason: str, now: datetime, round_key: str | None = None
-) -> None:
-    """Give a study its verdict; `round_key` where an earlier round has it."""
+def conclude(ledger: Ledger, held: Claim, verdict: Verdict, reason: str, now: datetime) -> None:
+    """Give a study its verdict that was not read."""
     with ledger.writing() as db:
-        _conclude(db, _is(held), verdict, reason, now, round_key)
+        _conclude(db, _is(held), verdict, reason, now, None)
 
 
-def read_before(ledger: Ledger, study_instance_uid: str, digests: Collection[str], *, sent: bool) -> str | None:
-    """The latest round of a study that was read by one of these cards and did not fail; None: there is none.
-
-    With `sent`, rounds of which nothing is sent do not count.
-    """
-    mine = _read_by(digests, sent=sent).where(studies.c.study_instance_uid == study_instance_uid)
-    with ledger.reading() as db:
-        row = db.execute(mine).first()
-        return row.key if row else None
-
-
-def how_many_read_before(
+def read_before(
     ledger: Ledger, study_instance_uids: Collection[str], digests: Collection[str], *, sent: bool
-) -> int:
-    """Of how many of these studies there is such a round."""
+) -> set[str]:
+    """Which of these studies one of these cards has read and not failed to; with `sent`, so that it was sent."""
     mine = _read_by(digests, sent=sent).where(studies.c.study_instance_uid.in_(study_instance_uids))
     with ledger.reading() as db:
-        return len({row.study_key for row in db.execute(mine.add_columns(rounds.c.study_key))})
+        return set(db.execute(mine.with_only_columns(studies.c.study_instance_uid)).scalars())
 
 
 def came(ledger: Ledger, study_instance_uid: str) -> int:
@@ -159,13 +171,16 @@ def conclude_read(ledger: Ledger, replay: str, now: datetime) -> Counter[Verdict
     """Give each study its verdict whose round is read, and of which nothing waits to be sent; how many of each."""
     sending = (tasks.c.round_key == rounds.c.key, tasks.c.work == Work.DELIVER, tasks.c.state.in_(OPEN))
     ended = or_(rounds.c.state == State.FINISHED, and_(rounds.c.state == State.ANALYSED, ~exists().where(*sending)))
-    joined = select(planned.c.number, rounds).join(rounds, rounds.c.key == planned.c.round_key)
+    joined = select(planned.c.number.label("planned_number"), rounds).join(rounds, rounds.c.key == planned.c.round_key)
+    mine = joined.where(*_at(replay, Step.READING), ended)
     found: Counter[Verdict] = Counter()
+    with ledger.reading() as db:
+        if db.execute(mine).first() is None:
+            return found
     with ledger.writing() as db:
-        for row in db.execute(joined.where(*_at(replay, Step.READING), ended)).all():
+        for row in db.execute(mine).all():
             verdict, reason = _verdict(db, row)
-            mine = (planned.c.replay_key == replay, planned.c.number == row.number)
-            _conclude(db, mine, verdict, reason, now, row.key)
+            _conclude(db, _numbered(replay, row.planned_number), verdict, reason, now, row.key)
             found[verdict] += 1
     return found
 
@@ -184,11 +199,8 @@ def verdicts(ledger: Ledger, replay: str) -> Counter[Verdict]:
         return Counter({Verdict(verdict): many for verdict, many in db.execute(count)})
 
 
-def _claimed(db: Connection, wanted: Select[tuple[Any, ...]], until: datetime) -> list[Claim]:
-    found = [
-        Claim(row.replay_key, row.number, Entry.model_validate_json(row.entry), row.attempts + 1)
-        for row in db.execute(wanted).all()
-    ]
+def _claimed(db: Connection, rows: Sequence[Row[tuple[Any, ...]]], until: datetime) -> list[Claim]:
+    found = [Claim(row.replay_key, row.number, Entry.model_validate_json(row.entry), row.attempts + 1) for row in rows]
     for one in found:
         fetching = {"step": Step.FETCHING, "held_until": until, "attempts": one.attempts}
         db.execute(update(planned).where(*_is(one)).values(**fetching))
@@ -215,16 +227,23 @@ def _verdict(db: Connection, row: Row[tuple[Any, ...]]) -> tuple[Verdict, str]:
     return VERDICTS[Outcome(row.outcome)], " ".join(sorted(db.execute(told).scalars()))
 
 
+def _read_before(
+    db: Connection, study_instance_uid: str, digests: Collection[str], *, sent: bool
+) -> Row[tuple[Any, ...]] | None:
+    mine = _read_by(digests, sent=sent).where(studies.c.study_instance_uid == study_instance_uid)
+    return db.execute(mine.with_only_columns(rounds)).first() if digests else None
+
+
 def _read_by(digests: Collection[str], *, sent: bool) -> Select[tuple[str]]:
     joined = rounds.join(cards).join(studies, studies.c.key == rounds.c.study_key)
     read = (rounds.c.state.in_([State.ANALYSED, State.FINISHED]), rounds.c.outcome != Outcome.FAILED)
-    wanted = [rounds.c.key.not_in(not_sent())] if sent else []
+    wanted = [~unsent(rounds.c.key)] if sent else []
     mine = select(rounds.c.key).select_from(joined).where(cards.c.digest.in_(digests), *read, *wanted)
     return mine.order_by(rounds.c.number.desc())
 
 
 def _has_images(db: Connection, study_key: str) -> bool:
-    kept = instances.c.key.not_in(select(purges.c.instance_key))
+    kept = ~exists().where(purges.c.instance_key == instances.c.key)
     mine = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, kept)
     return db.execute(select(instances.c.key).where(*mine)).first() is not None
 
@@ -234,4 +253,8 @@ def _at(replay: str, step: Step) -> tuple[ColumnElement[bool], ...]:
 
 
 def _is(held: Claim) -> tuple[ColumnElement[bool], ...]:
-    return planned.c.replay_key == held.replay, planned.c.number == held.number
+    return _numbered(held.replay, held.number)
+
+
+def _numbered(replay: str, number: int) -> tuple[ColumnElement[bool], ...]:
+    return planned.c.replay_key == replay, planned.c.number == number

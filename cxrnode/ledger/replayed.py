@@ -6,12 +6,11 @@ arrives when nobody fetches it is live: a round that a replay left half fetched 
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.replaytables import Step, planned, replayed, replays
+from cxrnode.ledger.replaytables import planned, replayed, replays
 from cxrnode.ledger.tables import Lane, rounds, studies
 
 
@@ -37,11 +36,11 @@ def ordered(db: Connection, round_key: str) -> Order | None:
 
 
 def fetching(db: Connection, study_key: str, at: datetime) -> Order | None:
-    """What is wanted of a study that is being fetched then; None where it is not."""
+    """What is wanted of a study that is held for a replay then; None where it is not."""
     joined = replays.join(planned, planned.c.replay_key == replays.c.key).join(
         studies, studies.c.study_instance_uid == planned.c.study_instance_uid
     )
-    mine = (studies.c.key == study_key, planned.c.step == Step.FETCHING, planned.c.held_until > at)
+    mine = (studies.c.key == study_key, planned.c.held_until > at)
     row = db.execute(select(replays).select_from(joined).where(*mine)).first()
     return Order(row.key, row.model, bool(row.send)) if row else None
 
@@ -58,11 +57,11 @@ def to_live(db: Connection, round_key: str) -> None:
         db.execute(update(rounds).where(rounds.c.key == round_key).values(lane=Lane.LIVE))
 
 
-def of_replays() -> Select[tuple[Any]]:
-    """The rounds that replays began."""
-    return select(replayed.c.round_key)
+def of_replay(round_key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a replay began the round with this key."""
+    return exists().where(replayed.c.round_key == round_key)
 
 
-def not_sent() -> Select[tuple[Any]]:
-    """Those of which nothing is sent: no later round stands on their results, nor do they replace any."""
-    return select(replayed.c.round_key).where(replayed.c.send == 0)
+def unsent(round_key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether nothing is sent of it: no later round stands on its results, nor do they replace any."""
+    return exists().where(replayed.c.round_key == round_key, replayed.c.send == 0)

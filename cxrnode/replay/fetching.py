@@ -1,0 +1,66 @@
+"""Studies under way into the spool: fetched in threads, and what each came to, in the order in which they ended."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cxrnode.errors import PeerUnavailable
+from cxrnode.ledger.planned import Claim
+from cxrnode.replay.source import Fetched, Source
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A study whose fetching has ended: with its images, or with an error."""
+
+    claim: Claim
+    began_at: datetime
+    ended_at: datetime
+    fetched: Fetched | None = None
+    error: Exception | None = None
+    source_answers: bool = True
+    """of a source that gave no answer: whether it does to others"""
+
+    @property
+    def took_s(self) -> float:
+        """How long it was fetched."""
+        return (self.ended_at - self.began_at).total_seconds()
+
+
+class Fetching:
+    """So many threads, each with one study."""
+
+    def __init__(self, source: Source, threads: int) -> None:
+        self._source, self._most = source, threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
+        self._futures: list[Future[Landed]] = []
+
+    @property
+    def free(self) -> int:
+        """How many more may be begun."""
+        return self._most - len(self._futures)
+
+    def begin(self, claim: Claim) -> None:
+        """Fetch a study."""
+        self._futures.append(self._threads.submit(self._fetch, claim))
+
+    def ended(self) -> Iterator[Landed]:
+        """Those that have ended since the last time."""
+        for future in [one for one in self._futures if one.done()]:
+            self._futures.remove(future)
+            yield future.result()
+
+    def close(self) -> None:
+        """Let the threads go when each has ended what it does."""
+        self._threads.shutdown()
+
+    def _fetch(self, claim: Claim) -> Landed:
+        began_at = datetime.now(UTC)
+        try:
+            fetched = self._source.fetch(claim.entry)
+        except PeerUnavailable as error:
+            return Landed(claim, began_at, datetime.now(UTC), error=error, source_answers=self._source.answers())
+        except Exception as error:  # noqa: BLE001  the edge of a thread; a stranger's bytes may raise anything
+            return Landed(claim, began_at, datetime.now(UTC), error=error)
+        return Landed(claim, began_at, datetime.now(UTC), fetched)

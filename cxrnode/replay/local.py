@@ -1,0 +1,52 @@
+"""Studies that need no network: files, each opened when its turn comes, and what the node has already."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cxrnode.errors import Unreadable
+from cxrnode.filed import open_file
+from cxrnode.intake import keep, receipt_of
+from cxrnode.plan import Entry
+from cxrnode.replay.source import Fetched
+from cxrnode.spool import Spool
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files, each opened when its turn comes; `calling_ae` stands for the sender that a file cannot tell."""
+
+    spool: Spool
+    largest: int
+    calling_ae: str = ""
+
+    def fetch(self, entry: Entry) -> Fetched:
+        """Every file that can be read; the others count as failed."""
+        fetched = Fetched()
+        for name in entry.files:
+            try:
+                content = open_file(name, self.largest, entry.study)
+                receipt = receipt_of(self.spool, content, self.calling_ae, "replay", datetime.now(UTC))
+            except Unreadable as error:
+                fetched.failed += 1
+                fetched.reason = str(error)
+            else:
+                fetched.receipts.append(keep(self.spool, content, receipt))
+                fetched.sent += 1
+        return fetched
+
+    def answers(self) -> bool:
+        """Always: a file that is gone is its study's own fault."""
+        return True
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the node has."""
+
+    def fetch(self, _entry: Entry) -> Fetched:
+        """Nothing: it is there."""
+        return Fetched()
+
+    def answers(self) -> bool:
+        """Always."""
+        return True

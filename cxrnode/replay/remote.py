@@ -1,0 +1,101 @@
+"""Studies of an archive: sent to the node's receiver (C-MOVE), or to this process (C-GET, DICOMweb)."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cxrnode.archive import Archive
+from cxrnode.calling import VERIFICATION_CONTEXT, associate
+from cxrnode.errors import PeerRefused, PeerUnavailable, Unreadable
+from cxrnode.intake import keep, receipt_of
+from cxrnode.plan import Entry
+from cxrnode.replay.source import Fetched
+from cxrnode.retrieve import Retrieved, get, move
+from cxrnode.settings import Node, Receiving
+from cxrnode.spool import Receipt, Spool
+
+STORED, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA900, 0xC000
+
+
+@dataclass(frozen=True)
+class FromArchive:
+    """A PACS, which sends to the receiver of the node (C-MOVE), or answers this process (C-GET, DICOMweb)."""
+
+    archive: Archive
+    spool: Spool
+    node: Node
+    receiving: Receiving
+
+    def fetch(self, entry: Entry) -> Fetched:
+        """One retrieval of a whole study."""
+        if self.archive.retrieve == "move":
+            return self._moved(entry)
+        receipts: list[Receipt] = []
+        take = self._take(entry.study, receipts)
+        if self.archive.retrieve == "get":
+            return self._fetched(get(self.archive, self.node.ae_title, entry.study, take), receipts)
+        from cxrnode.web import get_study  # its library is slow to import
+
+        return self._fetched(get_study(self.archive, entry.study, take), receipts)
+
+    def _moved(self, entry: Entry) -> Fetched:
+        try:
+            retrieved = move(self.archive, self.node.ae_title, self.node.ae_title, entry.study)
+        except PeerRefused:
+            if self._receiver_listens():
+                raise
+            raise PeerUnavailable(self._deaf) from None
+        fetched = self._fetched(retrieved, [])
+        if fetched.failed and not self._receiver_listens():
+            raise PeerUnavailable(self._deaf)
+        fetched.to_receiver = True
+        return fetched
+
+    def answers(self) -> bool:
+        """Whether it takes an association, or its web service answers."""
+        if self.archive.retrieve == "web":
+            from cxrnode.web import answers
+
+            return answers(self.archive)
+        if self.archive.retrieve == "move" and not self._receiver_listens():
+            return False
+        try:
+            associate(self.archive.peer, self.node.ae_title, {VERIFICATION_CONTEXT}).release()
+        except PeerUnavailable:
+            return False
+        return True
+
+    def _take(self, study_instance_uid: str, receipts: list[Receipt]) -> Callable[[bytes], int]:
+        sender = self.archive.ae_title or self.archive.name[:16].upper()
+
+        def take(content: bytes) -> int:
+            try:
+                receipt = receipt_of(self.spool, content, sender, "replay", datetime.now(UTC))
+            except Unreadable:
+                return CANNOT_UNDERSTAND
+            if receipt.study_instance_uid != study_instance_uid:
+                return DOES_NOT_MATCH
+            receipts.append(keep(self.spool, content, receipt))
+            return STORED
+
+        return take
+
+    def _fetched(self, retrieved: Retrieved, receipts: list[Receipt]) -> Fetched:
+        sent, failed = retrieved.completed, retrieved.failed
+        if sent or failed:
+            return Fetched(receipts, sent, failed, retrieved.reason)
+        return Fetched(absent=True, reason=f"{self.archive.name} has no such study.")
+
+    def _receiver_listens(self) -> bool:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.receiving.host, self.receiving.host)  # noqa: S104  its own
+        try:
+            socket.create_connection((host, self.receiving.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def _deaf(self) -> str:
+        where = f"{self.receiving.host}:{self.receiving.port}"
+        return f"{self.archive.name} could not send here: no receiver of this node listens on {where}"

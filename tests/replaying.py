@@ -1,0 +1,125 @@
+"""Replays in this process: a source that does what it is told, and a node that reads and sends between two turns."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pydicom.dataset import FileDataset
+from pydicom.uid import generate_uid
+
+from cxrnode import verdicts
+from cxrnode.intake import keep, receipt_of
+from cxrnode.ledger import arrivals, concluded, planned, replays, work
+from cxrnode.ledger.planned import Claim
+from cxrnode.ledger.replays import Replay, Request
+from cxrnode.ledger.tables import Work
+from cxrnode.plan import Entry, Head, Origin
+from cxrnode.replay.fetching import Fetching, Landed
+from cxrnode.replay.pace import Pace
+from cxrnode.replay.run import Run
+from cxrnode.replay.source import Fetched
+from cxrnode.routing import Choice
+from tests.builders import chest_like, make_cxr, remade
+from tests.desks import QUIET_S, read_all, turn
+from tests.fakes import ALGORITHM, FakeModel
+from tests.nodes import saved
+from workers.desk import Desk
+
+T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
+TURN = timedelta(seconds=20)
+FILM = make_cxr(chest_like(96, 80))
+
+
+def film(**attributes: object) -> FileDataset:
+    """A frontal chest film of a study of its own."""
+    return remade(FILM, **({"SOPInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid()} | attributes))
+
+
+@dataclass
+class Shelf:
+    """A source: films by study, and what goes wrong with a study, in turn, each time it is fetched."""
+
+    desk: Desk
+    films: dict[str, list[FileDataset]] = field(default_factory=dict)
+    faults: dict[str, list[Exception | Fetched]] = field(default_factory=dict)
+    fetched: Counter[str] = field(default_factory=Counter)
+    is_there: bool = True
+
+    def put(self, *films: FileDataset, faults: tuple[Exception | Fetched, ...] = ()) -> Entry:
+        """Lay the films of one study there."""
+        study = str(films[0].StudyInstanceUID)
+        self.films[study], self.faults[study] = [*films], [*faults]
+        return Entry(study=study)
+
+    def fetch(self, entry: Entry) -> Fetched:
+        """Its films, or the next fault; a Fetched among those says how many of the films come."""
+        self.fetched[entry.study] += 1
+        faults = self.faults.get(entry.study)
+        fault = faults.pop(0) if faults else None
+        if isinstance(fault, Exception):
+            raise fault
+        came = fault or Fetched(sent=len(self.films.get(entry.study, ())))
+        for one in self.films.get(entry.study, [])[: came.sent]:
+            content = saved(one, self.desk.settings.node.state_dir / "film.dcm").read_bytes()
+            came.receipts.append(keep(self.desk.spool, content, receipt_of(self.desk.spool, content, "OLD", "r", T0)))
+        came.absent = came.absent or not (came.sent or came.failed)
+        return came
+
+    def answers(self) -> bool:
+        """As it was told."""
+        return self.is_there
+
+
+class AtOnce(Fetching):
+    """Fetches in the caller's thread, so that every turn is the same in every run."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        super().__init__(shelf, 4)
+        self._at_once: list[Landed] = []
+
+    def begin(self, claim: Claim) -> None:
+        """Fetch it now."""
+        self._at_once.append(self._fetch(claim))
+
+    def ended(self) -> Iterator[Landed]:
+        """All of them."""
+        landed, self._at_once = self._at_once, []
+        return iter(landed)
+
+
+def asked(desk: Desk, *entries: Entry, model: str = "", send: bool = True, again: bool = False) -> Replay:
+    """A replay whose plan is loaded."""
+    request, head = Request(generate_uid(), model, send, again), Head(origin=Origin.FILES, made_at=T0)
+    replay = replays.begin(desk.ledger, request, head, T0)
+    planned.load(desk.ledger, replay.key, 1, entries, T0)
+    replays.loaded(desk.ledger, replay.key, T0)
+    return replay
+
+
+def begun(shelf: Shelf, replay: Replay, digest: str = ALGORITHM.digest) -> Run:
+    """A run of it, as after every start of the command."""
+    run = Run(shelf.desk.ledger, replay, AtOnce(shelf), Pace(), [digest])
+    run.resume(T0)
+    return run
+
+
+def finish(
+    shelf: Shelf, replay: Replay, run: Run, models: Mapping[Choice, FakeModel] | None = None, *, at: datetime = T0
+) -> dict[str, verdicts.Row]:
+    """Turn until every study has its verdict, while the node reads and sends; the verdict rows by study."""
+    for number in range(60):
+        now = at + number * TURN
+        run.turn(now)
+        if not run.standing.left:
+            return {row.study_instance_uid: row for row in concluded.rows(shelf.desk.ledger, replay.key)}
+        read_and_send(shelf.desk, models, now)
+    raise AssertionError(run.standing)
+
+
+def read_and_send(desk: Desk, models: Mapping[Choice, FakeModel] | None, now: datetime) -> None:
+    """What workers do with all that is due."""
+    arrivals.close_settled(desk.ledger, QUIET_S, now)
+    while any(task.work is Work.ANALYSE for task in work.due(desk.ledger, now, {})):
+        read_all(desk, dict(models) if models else None, now=now)
+    turn(desk)  # by the real clock, as analyses end by it
