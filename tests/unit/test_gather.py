@@ -8,11 +8,12 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
@@ -93,11 +94,10 @@ def test_studies_come_by_date_then_uid_with_what_their_headers_tell(tmp_path: Pa
 
 def test_what_the_files_of_a_study_tell_differently_does_not_depend_on_their_order(tmp_path: Path) -> None:
     told = [("20260105", "B"), ("20260102", ""), ("", "A")]
-    for way in (told, told[::-1]):
-        folder = tmp_path / way[0][0].ljust(1, "x")
-        for number, (date, accession) in enumerate(way):
-            film(folder / str(number), StudyDate=date, AccessionNumber=accession)
-        ((entry,), _) = gathered(folder)
+    films = [film(tmp_path / f"of {date}", StudyDate=date, AccessionNumber=accession) for date, accession in told]
+
+    for paths in permutations(films):
+        ((entry,), _) = gathered(*paths)
         assert (entry.date, entry.accession) == ("20260102", "A")
 
 
@@ -123,6 +123,21 @@ def test_a_header_is_read_however_long_it_is_and_however_written(tmp_path: Path,
     ((entry,), _) = gathered(path, largest=2**22)
 
     assert (entry.study, entry.instances, entry.size) == ("1.2.3", 1, path.stat().st_size)
+
+
+def test_a_uid_across_the_end_of_what_is_read_first_is_whole(tmp_path: Path) -> None:
+    instance = make_cxr(PIXELS, StudyInstanceUID="1.2.3.456789")
+    instance.add_new(0x00090010, "LO", "MADE UP")
+    instance.add_new(0x00091001, "UN", b"")
+    instance.save_as(tmp_path / "film", enforce_file_format=True)
+    at = (tmp_path / "film").read_bytes().index(b"1.2.3.456789")
+
+    instance[0x00091001].value = bytes((2**16 - at - 6) // 2 * 2)
+    instance.save_as(tmp_path / "film", enforce_file_format=True)
+
+    assert 0 < 2**16 - (tmp_path / "film").read_bytes().index(b"1.2.3.456789") < 12
+    ((entry,), _) = gathered(tmp_path / "film")
+    assert entry.study == "1.2.3.456789"
 
 
 def test_pixels_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +294,8 @@ def test_whatever_a_file_is_called_it_is_found_again_from_its_plan(tmp_path: Pat
     | st.binary(min_size=1).filter(lambda raw: not {0, 47} & set(raw)).map(os.fsdecode),
     member=st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
 )
+@example(path="a:", member="b")
+@example(path="a::b", member=None)
 def test_a_name_tells_one_file(path: str, member: str | None) -> None:
     name = name_of(Path("/films") / path, member)
 
@@ -480,6 +497,20 @@ def test_a_file_that_a_dicomdir_names_must_be_dicom(disc: Path) -> None:
     for path in (disc, disc.parent):
         entries, _ = gathered(path)
         assert "it has no DICM" in reasons(entries)[Path(first.files[0]).name]
+
+
+def test_a_record_that_is_out_of_use_names_nothing(tmp_path: Path) -> None:
+    directory = medium(tmp_path / "disc", [film(tmp_path / name) for name in ("1", "2")])
+    content = FileSet(directory)
+    gone, *_ = content
+    Path(gone.path).unlink()
+    gone.node._record.RecordInUseFlag = 0
+    content._ds.save_as(directory, enforce_file_format=True)
+    content._stage["t"].cleanup()
+
+    _, tally = gathered(directory)
+
+    assert tally == Tally(images=1, containers=1)
 
 
 def test_media_are_mounted_in_lower_case_and_with_versions(disc: Path) -> None:
