@@ -1,4 +1,4 @@
-"""What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every destination."""
+"""What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every peer."""
 
 import json
 import socket
@@ -11,19 +11,24 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrnode import broker
+from cxrnode.archive import Archive
 from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused
+from cxrnode.find import resolve
 from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import round_lines
 from cxrnode.query import answers_queries
 from cxrnode.results.series import SERIES
+from cxrnode.retrieve import not_offered
 from cxrnode.routing import choices
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
+
+NO_STUDY = "2.25.18446744073709551616"
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
             "settings",
             lambda: (
                 f"read; {len(settings.destinations)} destinations, {len(settings.receiving.senders)} senders, "
-                f"{len(settings.routes)} routes"
+                f"{len(settings.routes)} routes, {len(settings.archives)} archives"
             ),
         ),
         ("disk", lambda: _disk(settings)),
@@ -73,7 +78,8 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         for sender in settings.receiving.senders
         if sender.query
     ]
-    return [*found, *to_destinations, *sources]
+    archives = [(f"archive {archive.name}", partial(_archive, settings, archive)) for archive in settings.archives]
+    return [*found, *to_destinations, *sources, *archives]
 
 
 def _look(what: str, look: Callable[[], str]) -> Result:
@@ -161,6 +167,20 @@ def _source(settings: Settings, sender: Sender) -> str:
     if not answers_queries(source, settings.node.ae_title):
         raise PeerRefused(f"{where} answers C-ECHO, but takes no C-FIND (Study Root)", SOP_CLASS_NOT_SUPPORTED)
     return f"{where} answers C-ECHO and takes C-FIND"
+
+
+def _archive(settings: Settings, archive: Archive) -> str:
+    """Asked for a study that there is not, as a PACS may take the question and answer only whom it knows."""
+    services = "a search"
+    if archive.retrieve != "web":
+        echo(archive.peer, settings.node.ae_title)
+        if absent := not_offered(archive, settings.node.ae_title):
+            told = f"{archive.where} answers C-ECHO, but does not offer {', '.join(absent)}"
+            raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
+        services = f"C-ECHO and C-FIND, and offers C-{archive.retrieve.upper()}"
+    for _ in resolve(archive, settings.node.ae_title, [NO_STUDY]):
+        pass
+    return f"{archive.where} answers {services}"
 
 
 def _commitment(settings: Settings, destination: Destination) -> str:

@@ -10,6 +10,7 @@ from pydicom import Dataset
 
 from cxrnode.archive import Archive
 from cxrnode.plan import Entry
+from tests.fakes import FakePacs
 from tests.sources import Answers, Source
 
 FIRST = date(2026, 1, 1)
@@ -70,7 +71,7 @@ def fits(told: object, asked: object) -> bool:
     return fnmatchcase(str(told).casefold(), str(asked).casefold())
 
 
-def archive(source: Source, retrieve: str = "move", **settings: object) -> Archive:
+def archive(source: FakePacs, retrieve: str = "move", **settings: object) -> Archive:
     """A fake as one that studies are fetched from."""
     where = {"ae_title": "FAKEPACS", "host": "127.0.0.1", "port": source.port, "timeout_s": 2}
     return Archive.model_validate({"name": "fake", "retrieve": retrieve} | where | settings)
