@@ -1,6 +1,6 @@
 # Each target sets up what it needs first: minutes and gigabytes the first time, nothing after that.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz soak lint setup rooms constraints clean
+.PHONY: help demo test fuzz soak bench lint setup rooms constraints clean
 export PATH := $(PATH):/usr/sbin
 
 help:  ## what can be made
@@ -27,6 +27,10 @@ soak:  ## the kill matrix in full, then STUDIES=2000 from SENDERS=8 while things
 	@.ci/setup test
 	@OMP_NUM_THREADS=1 MATRIX_TIMES=3 MATRIX_AWAY_S=60 .venv/bin/python -m pytest tests/flow/test_*_matrix.py
 	@OMP_NUM_THREADS=1 .venv/bin/python -m tests.soak.run --studies $(STUDIES) --senders $(SENDERS)
+
+bench:  ## how long things take, beside what was promised: tests-out/bench.json (ARGS="million" runs that alone)
+	@.ci/setup test
+	@OMP_NUM_THREADS=1 .venv/bin/python -m tests.bench $(ARGS)
 
 lint:  ## ruff, its formatter, and mypy
 	@.ci/setup lint

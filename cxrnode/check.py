@@ -19,7 +19,7 @@ from cxrnode.errors import CxrNodeError, PeerRefused
 from cxrnode.find import resolve
 from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.query import answers_queries
 from cxrnode.results.series import SERIES
 from cxrnode.retrieve import not_offered

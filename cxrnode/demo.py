@@ -21,7 +21,9 @@ from cxrnode.errors import CxrNodeError, PeerRefused, PeerUnavailable
 from cxrnode.family import MADE_OF
 from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.account import RoundLine, account, round_lines, study_key_of
+from cxrnode.ledger.account import account
+from cxrnode.ledger.naming import study_key_of
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.log import start
 from cxrnode.offline import files_below, group
 from cxrnode.receive import Receiver

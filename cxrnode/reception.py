@@ -10,7 +10,7 @@ from cxrnode.complete import ask, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
-from cxrnode.ledger import Ledger, arrivals, commitments
+from cxrnode.ledger import Ledger, arrivals, commitments, tallies
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
 from cxrnode.receive import Receiver
@@ -21,6 +21,8 @@ from cxrnode.spool import Receipt, Spool
 LOG = logger("reception")
 PURGE_EVERY = timedelta(minutes=1)
 """How often the reconciler looks for studies whose time is over, when it found none the last time."""
+SETTLE_EVERY = timedelta(seconds=10)
+"""How often it settles finished studies in the running count, when there were few the last time."""
 
 
 class Reception:
@@ -35,7 +37,7 @@ class Reception:
         self._something = threading.Event()
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
-        self._purge_at = datetime.min.replace(tzinfo=UTC)
+        self._purge_at = self._settle_at = datetime.min.replace(tzinfo=UTC)
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
@@ -93,6 +95,9 @@ class Reception:
             if now >= self._purge_at:
                 more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
                 self._purge_at = now if more else now + PURGE_EVERY
+            if now >= self._settle_at:
+                more = tallies.settle(self._ledger) == tallies.BITE
+                self._settle_at = now if more else now + SETTLE_EVERY
         except LedgerUnavailable as error:
             self._lost_touch(error)
 

@@ -13,8 +13,8 @@ from cxrnode.family import Family
 from cxrnode.finding import study_outcome
 from cxrnode.header import text
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.account import RoundLine
 from cxrnode.ledger.holdings import held
+from cxrnode.ledger.roundlines import RoundLine
 from cxrnode.opening import parsed
 from cxrnode.render import Exhibit, Shown, Sources, as_png, family_of, gallery_html, rendered
 from cxrnode.results.readback import image_results

@@ -93,8 +93,23 @@ class Spool:
 
     def keys(self) -> Iterator[str]:
         """The keys of all instances on the disk, kept-aside ones included."""
+        for _, keys in self.shards():
+            yield from keys
+
+    def shards(self) -> Iterator[tuple[str, set[str]]]:
+        """The same in parts: the beginning that keys have in common, and the keys."""
         for shard in os.scandir(self.root / "instances"):
-            yield from (entry.name for entry in os.scandir(shard.path))
+            yield shard.name, {entry.name for entry in os.scandir(shard.path)}
+
+    def count(self) -> int:
+        """How many instances are on the disk; no folder of them is listed where the file system counts for us."""
+        shards = list((self.root / "instances").iterdir())
+        counts = _subfolders(self.root / "instances") == len(shards)  # some answer with a number that means nothing
+        numbers = [_subfolders(shard) if counts else -1 for shard in shards]
+        return sum(
+            number if number >= 0 else sum(1 for _ in shard.iterdir())
+            for shard, number in zip(shards, numbers, strict=True)
+        )
 
     def require_room(self, size: int = 0) -> None:
         """Raise SpoolFull when writing `size` bytes would leave less than the reserve."""
@@ -163,7 +178,7 @@ class Spool:
         """
         cleared = 0
         for folder in list((self.root / "incoming").iterdir()):
-            with suppress(BlockingIOError, FileNotFoundError), _locked(folder):
+            with suppress(BlockingIOError, FileNotFoundError), locked(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 cleared += 1
         return cleared
@@ -174,7 +189,7 @@ class Spool:
         folder = self.root / "incoming" / secrets.token_hex(8)
         folder.mkdir(mode=0o700)
         try:
-            with _locked(folder):
+            with locked(folder):
                 yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -232,8 +247,16 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _subfolders(folder: Path) -> int:
+    """How many folders are in a folder by its count of links, each having one (`..`); negative where that is not kept.
+
+    ext4 keeps it up to 64,998 folders, tmpfs and XFS beyond; btrfs does not, nor does overlayfs where it merges.
+    """
+    return folder.stat().st_nlink - 2
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, which the kernel lets go when this process dies. Raises BlockingIOError: another has it."""
     handle = os.open(folder, os.O_RDONLY)
     try:

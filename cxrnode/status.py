@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,22 +10,29 @@ from rich.table import Table
 
 from cxrnode.counted import counted
 from cxrnode.ledger import Ledger, circuits
-from cxrnode.ledger.account import Account, RoundLine, account, round_lines
+from cxrnode.ledger.account import Account, account, recount
 from cxrnode.ledger.circuits import Circuit
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
 
-def show(settings: Settings, *, as_json: bool, limit: int) -> bool:
-    """Print the account and the latest rounds; whether the account balances."""
-    status = look(Ledger(settings.ledger_url), Spool(settings.node.spool_dir), limit)
+def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = False) -> bool:
+    """Print the account and the latest rounds; whether the account balances, and agreed with what was counted anew."""
+    ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
+    counted_anew = recount(ledger, spool) if count_all else None
+    status = look(ledger, spool, limit)
+    if counted_anew is not None:
+        status = replace(status, total=counted_anew.total, agreed=counted_anew.agreed)
     if as_json:
         print(json.dumps(as_object(status), indent=2))
     else:
         _print_tables(status.total, status.lines)
         _print_away(status.away)
-    return status.total.balanced
+        if status.agreed is not None:
+            print(f"Counted anew. The running count {'agrees' if status.agreed else 'did not agree, and is mended'}.")
+    return status.total.balanced and status.agreed is not False
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Status:
     total: Account
     lines: list[RoundLine]
     away: list[Circuit]
+    agreed: bool | None = None
+    """whether the running count said the same, where all was counted anew"""
 
 
 def look(ledger: Ledger, spool: Spool, limit: int | None = None) -> Status:
@@ -56,7 +65,7 @@ def as_object(status: Status) -> dict[str, object]:
         "instances": [asdict(line) for line in total.lines],
         "rounds": rounds,
         "away": [asdict(one) | {"since": one.since.isoformat(), "next_try": one.next_try.isoformat()} for one in away],
-    }
+    } | ({} if status.agreed is None else {"agreed": status.agreed})
 
 
 def _print_tables(total: Account, lines: list[RoundLine]) -> None:

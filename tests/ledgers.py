@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cxrnode.finding import Outcome
-from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
-from cxrnode.ledger.account import account
+from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, tallies, work
+from cxrnode.ledger.account import Recount, account, recount
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.tables import Fate
@@ -97,6 +97,12 @@ class Bench:
         parcels.finish_delivery(self.ledger, held, 1.0, now)
 
     def places(self) -> dict[str, int]:
+        """Where the instances are, as counted in full, and by the running count before and after it is brought on."""
         told = account(self.ledger, self.spool)
+        assert recount(self.ledger, self.spool) == Recount(told, agreed=True)
+        while tallies.settle(self.ledger):
+            pass
+        assert account(self.ledger, self.spool) == told
+        assert recount(self.ledger, self.spool) == Recount(told, agreed=True)
         assert told.balanced
         return {line.place: line.instances for line in told.lines}

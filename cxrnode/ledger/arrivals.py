@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from cxrnode.ledger import completions, replayed
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
@@ -59,11 +59,11 @@ def close_settled(
     It is asked of those that have been quiet for `quiet_s`, and of those whose sources have told a count, but not of
     those of a replay, which closes its own. `ae_titles` has that of each destination.
     """
-    told = select(questions.c.round_key).where(questions.c.said == Said.COUNT)
+    told = exists().where(questions.c.round_key == rounds.c.key, questions.c.said == Said.COUNT)
     quiet = rounds.c.last_received_at <= now - timedelta(seconds=quiet_s)
     closed = 0
     with ledger.writing() as db:
-        settled = (quiet | rounds.c.key.in_(told), rounds.c.key.not_in(replayed.of_replays()))
+        settled = (quiet | told, ~replayed.of_replay(rounds.c.key))
         waiting = select(rounds).where(rounds.c.state == State.ARRIVING, *settled)
         for one in db.execute(waiting).all():
             standing = completions.standing(db, one, ae_titles)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from cxrnode.counted import counted
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.replayed import of_replays
+from cxrnode.ledger.replayed import of_replay
 from cxrnode.ledger.tables import (
     TAKEN,
     Kind,
@@ -138,7 +138,7 @@ def due(ledger: Ledger, ae_titles: Collection[str], after_s: float, now: datetim
     )
     mine = (
         rounds.c.state == State.ARRIVING,
-        rounds.c.key.not_in(of_replays()),
+        ~of_replay(rounds.c.key),
         rounds.c.last_received_at <= now - timedelta(seconds=after_s),
         instances.c.first_round.is_(None),
         instances.c.kind.in_([Kind.SOURCE, Kind.CORRECTION]),
@@ -232,8 +232,13 @@ def record(db: Connection, round_key: str, closing: Closing, now: datetime) -> N
 
 def closing_of(db: Connection, round_key: str) -> Closing | None:
     """Why a round was closed; None: it was not yet, or before reasons were kept."""
-    row = db.execute(select(completions).where(completions.c.round_key == round_key)).first()
-    return Closing(Reason(row.reason), row.expected, row.received) if row else None
+    return closings_of(db, [round_key]).get(round_key)
+
+
+def closings_of(db: Connection, round_keys: Collection[str]) -> dict[str, Closing]:
+    """The same of several rounds, by key."""
+    rows = db.execute(select(completions).where(completions.c.round_key.in_(round_keys)))
+    return {row.round_key: Closing(Reason(row.reason), row.expected, row.received) for row in rows}
 
 
 def warnings(db: Connection, round_key: str) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def _delivered(db: Connection, study_key: str) -> set[str]:
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
     )
     found = set(db.execute(joined.where(*accepted)).scalars())
-    return found | {later for later, earlier in stood_on(db).items() if earlier in found}
+    return found | {later for later, earlier in stood_on(db, study_key).items() if earlier in found}
 
 
 def _being_analysed(db: Connection, round_key: str) -> bool:

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, or_, select
 
 from cxrnode.errors import Unknown
+from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import studies
 
 KEY_LENGTH = 8
@@ -20,3 +21,9 @@ def study_named(db: Connection, name: str) -> str:
             f"{name!r} means {meant}; wanted the key of one as `cxrnode status` shows it, or its Study Instance UID"
         )
     return str(keys[0])
+
+
+def study_key_of(ledger: Ledger, study_instance_uid: str) -> str | None:
+    """The random key of a study, for those who may know its UID."""
+    with ledger.reading() as db:
+        return db.execute(select(studies.c.key).where(studies.c.study_instance_uid == study_instance_uid)).scalar()

@@ -7,7 +7,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select
+from sqlalchemy import Connection, Row, Select, exists, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
@@ -15,8 +15,8 @@ from cxrnode.ledger import completions
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
-from cxrnode.ledger.purges import purged_rounds
-from cxrnode.ledger.replayed import not_sent, ordered
+from cxrnode.ledger.purges import purged
+from cxrnode.ledger.replayed import ordered, unsent
 from cxrnode.ledger.tables import (
     TAKEN,
     Fate,
@@ -156,7 +156,7 @@ def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundRe
             .outerjoin(cards, cards.c.round_key == rounds.c.key)
         )
         .where(rounds.c.study_key == later.study_key, rounds.c.number < later.number)
-        .where(objects.c.role == Family.REPORT, rounds.c.key.not_in(not_sent()))
+        .where(objects.c.role == Family.REPORT, ~unsent(rounds.c.key))
         .order_by(rounds.c.number.desc())
     )
     latest = db.execute(made).first()
@@ -191,7 +191,7 @@ def _instances(db: Connection, spool: Spool, study_key: str, number: int) -> tup
 def _covered(study_key: str, number: int, kind: Kind) -> Select[tuple[Any, ...]]:
     """The instances of one kind that a round covers and that were not purged, as they were received."""
     covered = (instances.c.study_key == study_key, instances.c.kind == kind, instances.c.first_round <= number)
-    kept = instances.c.key.not_in(select(purges.c.instance_key))
+    kept = ~exists().where(purges.c.instance_key == instances.c.key)
     return select(instances).where(*covered, kept).order_by(instances.c.received_at, instances.c.key)
 
 
@@ -203,9 +203,7 @@ def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid
         select(objects)
         .join(rounds, rounds.c.key == objects.c.round_key)
         .join(deliveries, deliveries.c.sop_instance_uid == objects.c.sop_instance_uid)
-        .where(
-            sent, *earlier, rounds.c.key.not_in(select(withdrawals.c.round_key)), rounds.c.key.not_in(purged_rounds())
-        )
+        .where(sent, *earlier, ~exists().where(withdrawals.c.round_key == rounds.c.key), ~purged())
         .order_by(rounds.c.number.desc())
         .limit(1)
     ).first()

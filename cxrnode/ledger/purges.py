@@ -7,15 +7,20 @@ leaves it noted and not removed, and the next turn removes the rest.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Index, Select, exists, func, insert, select, union_all, update
 
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.places import Scope
 from cxrnode.ledger.quarantine import given_up, wanted
 from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, tasks
+from cxrnode.ledger.tallytables import keeps, unsettled
 
 SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
 """The fates after which a destination is owed nothing of an object."""
+UNDONE = purges.c.removed_at.is_(None)
+Index("ix_purges_to_remove", purges.c.round_key, sqlite_where=UNDONE, postgresql_where=UNDONE)
 
 
 @dataclass(frozen=True)
@@ -37,26 +42,37 @@ class Bytes:
     rounds: tuple[str, ...]
 
 
-def owed() -> list[Select[tuple[str]]]:
+def owed(scope: Scope) -> list[Select[tuple[str]]]:
     """The studies of which something is still owed, one select a reason: the one place that holds a purge back."""
-    study = select(rounds.c.study_key)
+    study = select(rounds.c.study_key).where(scope(rounds.c.study_key))
     sent = study.join(objects, objects.c.round_key == rounds.c.key).join(deliveries)
     return [
         study.where(rounds.c.state != State.FINISHED),
         study.join(tasks).where(tasks.c.state.in_(OPEN)),
-        given_up().with_only_columns(rounds.c.study_key),
+        given_up().with_only_columns(rounds.c.study_key).where(scope(rounds.c.study_key)),
         sent.where(deliveries.c.fate == Fate.DUE),
         sent.where(deliveries.c.fate.not_in(SETTLED), wanted()),
     ]
 
 
 def expired(ledger: Ledger, keep_days: float, now: datetime, limit: int | None = None) -> list[Expired]:
-    """The studies whose bytes may go, those that were finished first first; none where `keep_days` is 0."""
+    """The studies whose bytes may go, those that were finished first first; none where `keep_days` is 0.
+
+    Of those that are settled it is known which may; the others are looked at.
+    """
     if not keep_days:
         return []
+    before = now - timedelta(days=keep_days)
+    first = select(keeps.c.study_key).where(keeps.c.since <= before).order_by(keeps.c.since, keeps.c.study_key)
+    looked_at = union_all(select(first.limit(limit).subquery().c.study_key), select(unsettled.c.study_key))
     with ledger.reading() as db:
-        rows = db.execute(_expired(now - timedelta(days=keep_days)).limit(limit)).all()
+        rows = db.execute(_expired(before, lambda study: study.in_(looked_at)).limit(limit)).all()
         return [Expired(row.study_key, row.finished_at, row.instances, row.size) for row in rows]
+
+
+def since(db: Connection, scope: Scope) -> dict[str, datetime]:
+    """Of the studies meant that have bytes and of which nothing is owed: when the last thing happened to each."""
+    return {row.study_key: max(row.finished_at, row.received_at) for row in db.execute(_unowed(scope))}
 
 
 def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
@@ -65,7 +81,7 @@ def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
     with ledger.writing() as db:
         of_study = select(rounds.c.key).where(rounds.c.study_key == study).order_by(rounds.c.number)
         known = db.execute(of_study).scalars().all()
-        if db.execute(_expired(before).where(rounds.c.study_key == study)).first() is None:
+        if db.execute(_expired(before, lambda known: known == study)).first() is None:
             return False
         going = select(instances.c.key).where(instances.c.study_key == study, instances.c.received_at <= before)
         for key in db.execute(going.where(_kept())).scalars().all():
@@ -76,13 +92,13 @@ def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
 
 def to_remove(ledger: Ledger) -> list[Bytes]:
     """What is noted as purged and may still lie on the disk, study by study."""
-    undone = select(purges.c.instance_key, purges.c.round_key).where(purges.c.removed_at.is_(None))
+    undone = select(purges.c.instance_key, purges.c.round_key).where(UNDONE)
     with ledger.reading() as db:
         found: dict[str, list[str]] = {}
         for row in db.execute(undone):
             found.setdefault(row.round_key, []).append(row.instance_key)
         return [
-            Bytes(tuple(keys), tuple(row.key for row in db.execute(_until().where(_last.c.key == latest))))
+            Bytes(tuple(keys), tuple(db.execute(_until().where(_last.c.key == latest)).scalars()))
             for latest, keys in found.items()
         ]
 
@@ -93,15 +109,17 @@ def removed(ledger: Ledger, instance_keys: Sequence[str], now: datetime) -> None
         db.execute(update(purges).where(purges.c.instance_key.in_(instance_keys)).values(removed_at=now))
 
 
-def purged_rounds() -> Select[tuple[str]]:
-    """The rounds whose results were purged: every round until the one that was its study's latest then."""
-    return _until().where(_last.c.key.in_(select(purges.c.round_key)))
+def purged() -> ColumnElement[bool]:
+    """Whether a round's results were purged: those of every round until the one that was its study's latest then."""
+    until = _last.join(purges, purges.c.round_key == _last.c.key)
+    later = (_last.c.study_key == rounds.c.study_key, _last.c.number >= rounds.c.number)
+    return exists().select_from(until).where(*later).correlate(rounds)
 
 
 _last = rounds.alias("last_round")
 
 
-def _until() -> Select[tuple[str]]:
+def _until() -> Select[Any]:
     """Rounds beside `_last`: itself and the earlier ones of its study."""
     return select(rounds.c.key).join(
         _last, (_last.c.study_key == rounds.c.study_key) & (_last.c.number >= rounds.c.number)
@@ -109,25 +127,35 @@ def _until() -> Select[tuple[str]]:
 
 
 def _kept() -> ColumnElement[bool]:
-    return instances.c.key.not_in(select(purges.c.instance_key))
+    return ~exists().where(purges.c.instance_key == instances.c.key)
 
 
-def _expired(before: datetime) -> Select[tuple[str, datetime, int, int]]:
-    """Studies that have bytes, of which nothing is owed, and to which nothing happened since `before`."""
+def _unowed(scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
+    """The studies meant that have bytes and of which nothing is owed."""
     study = rounds.c.study_key
+    received_at = func.max(instances.c.received_at).label("received_at")
     bytes_of = (
-        select(instances.c.study_key, func.count().label("instances"), func.sum(instances.c.size).label("size"))
-        .where(_kept())
+        select(
+            instances.c.study_key,
+            received_at,
+            func.count().label("instances"),
+            func.sum(instances.c.size).label("size"),
+        )
+        .where(scope(instances.c.study_key), _kept())
         .group_by(instances.c.study_key)
-        .having(func.max(instances.c.received_at) <= before)
         .subquery()
     )
-    ended = func.max(rounds.c.finished_at).label("finished_at")
+    last = (bytes_of.c.received_at, bytes_of.c.instances, bytes_of.c.size)
     return (
-        select(study, ended, bytes_of.c.instances, bytes_of.c.size)
+        select(study, func.max(rounds.c.finished_at).label("finished_at"), *last)
         .join(bytes_of, bytes_of.c.study_key == study)
-        .where(*(study.not_in(one) for one in owed()))
-        .group_by(study, bytes_of.c.instances, bytes_of.c.size)
-        .having(func.max(rounds.c.finished_at) <= before)
-        .order_by(ended, study)
+        .where(scope(study), *(study.not_in(one) for one in owed(scope)))
+        .group_by(study, *last)
     )
+
+
+def _expired(before: datetime, scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
+    """Those to which nothing happened since `before`, those that were finished first first."""
+    one = _unowed(scope).subquery()
+    over = (one.c.finished_at <= before, one.c.received_at <= before)
+    return select(one).where(*over).order_by(one.c.finished_at, one.c.study_key)

@@ -4,18 +4,18 @@ Only what a study's latest round left undone waits: a later round covers the sam
 Rejection notes wait whatever came later. Results that were withdrawn are not sent any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, SelectBase, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_, select, update
 
 from cxrnode.ledger.arrivals import read_again
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.replayed import not_sent, ordered
-from cxrnode.ledger.standing import repeating
+from cxrnode.ledger.replayed import ordered, unsent
+from cxrnode.ledger.standing import repeats
 from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks, withdrawals
 from cxrnode.ledger.work import again
 from cxrnode.uids import Role
@@ -57,7 +57,7 @@ def reopen(ledger: Ledger, one: Waiting, now: datetime) -> bool:
 def given_up() -> Select[tuple[object, ...]]:
     """The analyses in quarantine, with their study and round."""
     abandoned = (tasks.c.work == Work.ANALYSE, tasks.c.state == TaskState.ABANDONED)
-    return select(rounds, tasks.c.attempts, tasks.c.last_error).join(tasks).where(*abandoned, _latest(not_sent()))
+    return select(rounds, tasks.c.attempts, tasks.c.last_error).join(tasks).where(*abandoned, _latest(unsent))
 
 
 def not_taken() -> Select[tuple[object, ...]]:
@@ -73,15 +73,16 @@ def not_taken() -> Select[tuple[object, ...]]:
 
 def wanted() -> ColumnElement[bool]:
     """Whether an object's delivery still matters: its round is the latest with results and stands, or it is a note."""
-    stands = and_(_latest(repeating().union(not_sent())), rounds.c.key.not_in(select(withdrawals.c.round_key)))
+    withdrawn = exists().where(withdrawals.c.round_key == rounds.c.key)
+    stands = and_(_latest(lambda key: or_(repeats(key), unsent(key))), ~withdrawn)
     return or_(objects.c.role == Role.REJECTION, stands)
 
 
-def _latest(but: SelectBase) -> ColumnElement[bool]:
-    """Whether a round is its study's latest, some left out."""
+def _latest(but: Callable[[ColumnElement[str]], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Whether a round is its study's latest, some left out, as a condition on their keys."""
     later = rounds.alias()
     follows = (later.c.study_key == rounds.c.study_key, later.c.number > rounds.c.number)
-    return ~exists().where(*follows, later.c.key.not_in(but))
+    return ~exists().where(*follows, ~but(later.c.key))
 
 
 def _analysis(row: Row[tuple[object, ...]]) -> Waiting:

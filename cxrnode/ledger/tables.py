@@ -6,7 +6,7 @@ a task: analyse it, or deliver it to one destination.
 
 from enum import StrEnum
 
-from sqlalchemy import Column, Float, ForeignKey, Integer, MetaData, Table, UniqueConstraint
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, UniqueConstraint
 
 from cxrnode.ledger.columns import String, Text, Utc
 
@@ -111,6 +111,7 @@ rounds = Table(
     Column("model", String(128)),
     Column("stages_ms", Text, nullable=False, default="{}"),
     UniqueConstraint("study_key", "number"),
+    Index("ix_rounds_last_received_at", "last_received_at", "number"),
 )
 
 instances = Table(

@@ -9,7 +9,7 @@ from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.parcels import ORDER, cancel_due, finish_if_done
-from cxrnode.ledger.purges import purged_rounds
+from cxrnode.ledger.purges import purged
 from cxrnode.ledger.tables import TAKEN, Fate, State, Work, deliveries, objects, rounds, withdrawals
 from cxrnode.ledger.work import again
 from cxrnode.uids import Role
@@ -93,5 +93,5 @@ def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Withdrawal:
         cancelled=by_fate[False],
         withdrawn_at=before.at if before else None,
         reason=before.reason if before else "",
-        purged=db.execute(purged_rounds().where(rounds.c.key == row.key)).first() is not None,
+        purged=db.execute(select(rounds.c.key).where(rounds.c.key == row.key, purged())).first() is not None,
     )

@@ -21,7 +21,7 @@ from cxrnode.family import Family
 from cxrnode.faultpoints import Fault, Point
 from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Fate
 from cxrnode.results.series import SERIES
 from cxrnode.samples import free_ports

@@ -9,7 +9,7 @@ import pytest
 
 from cxrnode.complete import sweep
 from cxrnode.destination import Destination
-from cxrnode.ledger.account import RoundLine, round_lines
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.routing import Choice
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

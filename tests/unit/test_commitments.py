@@ -9,7 +9,7 @@ from pydicom import Dataset
 from cxrnode.commitment import Report, report_in
 from cxrnode.errors import StaleLease, Unreadable
 from cxrnode.ledger import commitments, parcels, rejections, work
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease

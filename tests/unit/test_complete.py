@@ -10,9 +10,9 @@ import pytest
 
 from cxrnode.complete import ask, close_whole, whole
 from cxrnode.ledger import arrivals, clock, completions, parcels, returns, tables
-from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.completions import Closing, Question, Reason, Said, Source, Standing
 from cxrnode.ledger.returns import Origin
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Fate, State
 from cxrnode.ledger.timeline import timeline
 from cxrnode.query import Answer, Inquiries

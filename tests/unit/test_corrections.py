@@ -1,14 +1,13 @@
 """Corrected patient and study attributes: before delivery the study is reported anew, after it the change is noted."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from cxrnode.complete import sweep
 from cxrnode.ledger import arrivals, outcomes, parcels, work
-from cxrnode.ledger.account import RoundLine, round_lines
-from cxrnode.ledger.tables import Fate, Work, changes
+from cxrnode.ledger.roundlines import RoundLine, round_lines
+from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.spool import Receipt
 from cxrnode.study import Instance, Study
@@ -215,18 +214,3 @@ def test_our_own_result_come_back_with_other_attributes_is_no_correction(bench: 
     bench.correct(uid, now)
 
     assert bench.places() == {"own result": 2, "waiting for delivery": 1}
-
-
-def test_a_ledger_of_before_there_were_corrections_opens(tmp_path: Path) -> None:
-    old = Bench(tmp_path)
-    now = analysed(old, "pacs")
-    old.deliver(now, "pacs", ACCEPTED, ACCEPTED)
-    with old.ledger.writing() as db:
-        changes.drop(db)
-        db.exec_driver_sql("drop table alembic_version")
-    old.ledger.close()
-    again = Bench(tmp_path)
-
-    again.correct("1.1", now)
-    assert lines(again)[1].changed == ("PatientID",)
-    again.ledger.close()

@@ -11,8 +11,8 @@ from sqlalchemy import select, text, update
 
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, arrivals, work
-from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.database import new_key
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import rounds, studies
 from cxrnode.ledger.timeline import timeline
 from tests import postgres

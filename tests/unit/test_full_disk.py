@@ -13,7 +13,8 @@ import pytest
 from cxrnode import spool as spool_room
 from cxrnode.complete import give_up_exhausted
 from cxrnode.errors import SpoolFull
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.account import account
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.spool import Spool
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

@@ -13,7 +13,7 @@ from cxrnode.complete import give_up_exhausted
 from cxrnode.destination import Destination
 from cxrnode.finding import Finding
 from cxrnode.ledger import arrivals, quarantine, work
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.routing import Choice
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

@@ -14,7 +14,7 @@ from cxrnode.analyse import analyse
 from cxrnode.complete import sweep
 from cxrnode.family import Family
 from cxrnode.ledger import arrivals, work
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Work
 from cxrnode.offline import group
 from cxrnode.settings import Settings

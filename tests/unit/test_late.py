@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from cxrnode.family import Family
 from cxrnode.ledger import parcels, quarantine, withdrawals, work
-from cxrnode.ledger.account import RoundLine, account, round_lines
+from cxrnode.ledger.account import account
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.tables import Fate, Work, objects, rounds
 from cxrnode.ledger.timeline import timeline
 from tests.builders import chest_like, make_cxr, remade

@@ -9,7 +9,8 @@ import pytest
 from cxrnode.complete import give_up_exhausted, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, arrivals, outcomes, work
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.account import account
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.reception import Reception
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings

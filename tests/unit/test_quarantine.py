@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from cxrnode.errors import Unknown
 from cxrnode.ledger import arrivals, outcomes, parcels, work
-from cxrnode.ledger.account import round_lines
 from cxrnode.ledger.quarantine import Waiting, reopen, waiting
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease

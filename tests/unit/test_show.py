@@ -18,7 +18,7 @@ from cxrnode.analyse import Analysis, analyse
 from cxrnode.cli import app
 from cxrnode.errors import Unknown, Unreadable
 from cxrnode.family import Family
-from cxrnode.ledger.account import study_key_of
+from cxrnode.ledger.naming import study_key_of
 from cxrnode.offline import group, write_objects
 from cxrnode.results.tracking import COLOUR
 from cxrnode.settings import Settings

@@ -90,6 +90,19 @@ def test_studies_in_flight_before_an_upgrade_are_finished_after_it(old: Bench) -
     assert old.places() == {"finished, delivered": 4}
 
 
+@pytest.mark.parametrize("table", ["changes", "withdrawals"])
+def test_a_ledger_of_before_there_was_this_table_is_completed(old: Bench, table: str) -> None:
+    """Red when the baseline creates nothing where there are tables."""
+    engine = open_engine(old.url)
+    with engine.begin() as db:
+        BASELINE.tables[table].drop(db)
+    engine.dispose()
+
+    assert old.places()["waiting for delivery"] == 1
+    with old.ledger.reading() as db:
+        assert differences(db) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_revisions_lead_to_the_tables(tmp_path: Path, kind: str) -> None:
     """Red without any of the revisions: a table, a column or an index would be missing."""

@@ -1,7 +1,6 @@
 """Withdrawn results: cancelled where they wait, rejected where they are, once; and the account still balances."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,8 +8,8 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from cxrnode.errors import Unknown
 from cxrnode.ledger import outcomes, parcels, rejections, work
-from cxrnode.ledger.account import RoundLine, round_lines
-from cxrnode.ledger.tables import Fate, Work, withdrawals
+from cxrnode.ledger.roundlines import RoundLine, round_lines
+from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.withdrawals import Withdrawal, chosen, withdraw
 from cxrnode.ledger.work import Lease
 from cxrnode.withdraw import as_reason
@@ -196,17 +195,3 @@ def test_a_withdrawal_says_of_what_and_why(arguments: list[str], told: str) -> N
 
 def test_a_reason_is_one_line_that_every_character_set_carries() -> None:
     assert as_reason(" zu\tgroß,\nK\\L ") == "zu gro?, K/L"
-
-
-def test_a_ledger_of_before_there_were_withdrawals_opens(tmp_path: Path) -> None:
-    old = Bench(tmp_path)
-    now = old.analysed("pacs")
-    with old.ledger.writing() as db:
-        withdrawals.drop(db)
-        db.exec_driver_sql("drop table alembic_version")
-    old.ledger.close()
-    again = Bench(tmp_path)
-
-    assert len(withdrawn(again, now)) == 1
-    assert again.places() == {"withdrawn": 1}
-    again.ledger.close()

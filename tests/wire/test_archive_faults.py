@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import select
 
 from cxrnode.destination import Destination
-from cxrnode.ledger.account import RoundLine, account, round_lines
+from cxrnode.ledger.account import account
 from cxrnode.ledger.quarantine import waiting
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.tables import objects
 from cxrnode.results.series import SERIES
 from tests.builders import make_cxr

@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 from pynetdicom import AE, evt
 
 from cxrnode.ledger import work
-from cxrnode.ledger.account import round_lines
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease

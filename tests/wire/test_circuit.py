@@ -14,9 +14,10 @@ from cxrnode import deliver
 from cxrnode.destination import Destination
 from cxrnode.errors import Unknown
 from cxrnode.ledger import circuits, parcels, work
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.account import account
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.quarantine import waiting
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Fate, tasks
 from cxrnode.ledger.timeline import timeline
 from cxrnode.quarantine import retry_destination

@@ -16,7 +16,8 @@ from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, PUSH_MODE
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import commitments, work
-from cxrnode.ledger.account import RoundLine, account, round_lines
+from cxrnode.ledger.account import account
+from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.tables import Work
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports

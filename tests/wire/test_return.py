@@ -14,10 +14,11 @@ from cxrnode.commitment import Reports
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.ledger import circuits, returns, withdrawals
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.account import account
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.quarantine import reopen, waiting
 from cxrnode.ledger.returns import Origin
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.routing import Choice
 from cxrnode.samples import free_ports
 from cxrnode.settings import load

@@ -11,8 +11,9 @@ from sqlalchemy import Row, select, update
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import circuits, parcels, withdrawals, work
-from cxrnode.ledger.account import account, round_lines
+from cxrnode.ledger.account import account
 from cxrnode.ledger.quarantine import waiting
+from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import TaskState, Work, objects, tasks
 from cxrnode.samples import free_ports
 from tests.archives import Archive
