@@ -17,7 +17,7 @@ from cxrnode.compare.page import Comparison, write_page
 from cxrnode.compare.pictures import largest, pictured
 from cxrnode.compare.truth import truth_of
 from cxrnode.counted import counted
-from cxrnode.errors import Unknown
+from cxrnode.errors import SettingsError, Unknown
 from cxrnode.labels import read_labels
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.comparisons import models_named, pairs
@@ -45,7 +45,7 @@ def compare(request: Request, settings: Settings, now: datetime, *, as_json: boo
     """Write the comparison below `request.out` (index.html, images.csv, images.parquet), and print what came of it.
 
     Raises Unknown where nobody read with a model, or no image was read with both; SettingsError where both names mean
-    one model, or the labels cannot be read.
+    one model, the labels cannot be read, or nothing can be written.
     """
     labels = read_labels(request.labels) if request.labels else None
     ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
@@ -59,7 +59,7 @@ def compare(request: Request, settings: Settings, now: datetime, *, as_json: boo
         )
     truth = None if labels is None else truth_of(images, labels, spool)
     told = Comparison((request.a, request.b), images, truth, figures(images, truth))
-    request.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(request.out)
     shown = pictured(images, largest(images, request.most), ledger, spool)
     page, sheet, columnar = (request.out / name for name in ("index.html", "images.csv", "images.parquet"))
     write_page(page, told, shown, now, with_uids=request.with_uids)
@@ -72,6 +72,13 @@ def compare(request: Request, settings: Settings, now: datetime, *, as_json: boo
         print(json.dumps(_as_object(told.figures, named, written), indent=2))
     else:
         _print(told.figures, request, written)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be made ({error.strerror}); wanted a folder to write to") from error
 
 
 def _as_object(

@@ -1,17 +1,15 @@
 """The rows of a comparison as CSV and as Parquet, one an image; every file with mode 0600, whole or not at all."""
 
 import csv
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from cxrnode.compare.images import OUTCOMES, Images, Read
 from cxrnode.compare.truth import Truth
+from cxrnode.whole import written_whole
 
 BATCH = 20_000
 Batch = dict[str, list[Any]]
@@ -60,7 +58,7 @@ def rows(images: Images, truth: Truth | None, *, with_uids: bool) -> Iterator[Ba
 def write_csv(path: Path, images: Images, truth: Truth | None, *, with_uids: bool) -> None:
     """Write the rows as CSV (RFC 4180, UTF-8), the first line their names; empty where there is nothing to tell."""
     names = list(columns(with_uids=with_uids))
-    with drafted(path) as file:
+    with written_whole(path) as file:
         writer = csv.writer(file)
         writer.writerow(names)
         for batch in rows(images, truth, with_uids=with_uids):
@@ -74,22 +72,9 @@ def write_parquet(path: Path, images: Images, truth: Truth | None, *, with_uids:
 
     kinds = {TEXT: pa.string(), NUMBER: pa.float64(), YES_NO: pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns(with_uids=with_uids).items()])
-    with drafted(path, binary=True) as file, parquet.ParquetWriter(file, schema) as writer:
+    with written_whole(path) as file, parquet.ParquetWriter(file.buffer, schema) as writer:
         for batch in rows(images, truth, with_uids=with_uids):
             writer.write_batch(pa.RecordBatch.from_pydict(batch, schema=schema))
-
-
-@contextmanager
-def drafted(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-    """A file to fill, mode 0600, that takes its name when all is written; what went before it stays until then."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
-    kind: dict[str, Any] = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": ""}
-    try:
-        with open(draft, opener=lambda name, flags: os.open(name, flags, 0o600), **kind) as file:
-            yield file
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _of(read: Read, part: slice) -> dict[str, list[Any]]:

@@ -11,12 +11,12 @@ from cxrnode import __version__
 from cxrnode.agreement import logit
 from cxrnode.compare.charts import against_mean, roc, scatter
 from cxrnode.compare.figures import Figures, Judged
-from cxrnode.compare.files import drafted
 from cxrnode.compare.images import OUTCOMES, Images, Read
 from cxrnode.compare.pictures import Picture, Shown
 from cxrnode.compare.truth import Truth
 from cxrnode.render import comparison_html
 from cxrnode.roc import curve
+from cxrnode.whole import written_whole
 
 MOST_FLIPS = 200
 """So many rows of flips are on the page; the rest is in the CSV."""
@@ -90,7 +90,7 @@ def write_page(path: Path, told: Comparison, shown: Sequence[Shown], now: dateti
         rows_file="images.csv",
         with_uids=with_uids,
     )
-    with drafted(path) as file:
+    with written_whole(path) as file:
         file.write(page)
 
 

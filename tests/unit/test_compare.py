@@ -328,6 +328,9 @@ def test_a_model_nobody_read_with_or_named_twice_or_with_no_image_in_common_is_t
     with pytest.raises(Unknown, match="no image was read by both: 'lite' has read 6 images, 'empty' 0 images"):
         compare(Request("lite", "empty", tmp_path / "out"), settings, NOW, as_json=True)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "taken").touch()
+    with pytest.raises(SettingsError, match="taken: cannot be made"):
+        compare(Request("lite", "large", tmp_path / "taken"), settings, NOW, as_json=True)
 
 
 def test_the_command_says_what_came_of_it_and_which_labels_were_of_nothing(
