@@ -12,6 +12,7 @@ from cxrnode.ledger.circuits import peer_of_task, silence
 from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
+from cxrnode.ledger.replayed import ordered
 from cxrnode.ledger.standing import nothing_new, standing_number
 from cxrnode.ledger.tables import (
     OPEN,
@@ -91,11 +92,26 @@ def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
         task = db.execute(select(tasks).where(*mine)).one()
         what = "given up" if task.state == TaskState.ABANDONED else "analysed"
         stands = nothing_new(standing_number(db, row.key))
-        told = [row.outcome, row.model, counted(task.attempts, "attempt"), stands, task.last_error]
+        told = [
+            row.outcome,
+            row.model,
+            counted(task.attempts, "attempt"),
+            _replay(db, row.key),
+            stands,
+            task.last_error,
+        ]
         took_s = (row.analysed_at - row.closed_at).total_seconds()
         yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s)
     if row.state == State.FINISHED:
         yield Event(row.finished_at, row.number, "finished", "nothing is due")
+
+
+def _replay(db: Connection, round_key: str) -> str:
+    """That a replay began a round, and whether its results stay here; empty where none did."""
+    order = ordered(db, round_key)
+    if order is None:
+        return ""
+    return f"for replay {order.replay[:8]}" + ("" if order.send else ", nothing is sent")
 
 
 def _deliveries(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
@@ -127,6 +143,8 @@ def _purges(db: Connection, study_key: str) -> Iterator[Event]:
 
 def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
     """The tasks that are still to do, at the moment when they are due, or a destination that is away is tried again."""
+    if row.state == State.ARRIVING and (replay := _replay(db, row.key)):
+        yield Event(row.last_received_at, row.number, "waits until it was fetched", replay)
     undone = (tasks.c.round_key == row.key, tasks.c.state.in_(OPEN))
     away = and_(circuits.c.peer == peer_of_task(), circuits.c.opened_at.is_not(None))
     joined = select(tasks, circuits.c.opened_at, circuits.c.probe_at, circuits.c.reason)

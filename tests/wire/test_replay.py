@@ -16,6 +16,7 @@ from cxrnode.ledger import planned, quarantine, replays
 from cxrnode.ledger.replaytables import Step
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Lane, State, rounds
+from cxrnode.ledger.timeline import timeline
 from cxrnode.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
@@ -154,6 +155,8 @@ def test_of_a_replay_that_sends_nothing_nothing_is_sent_and_what_is_live_stands(
 
     assert sorted(row.probability or 1 for row in rows.values()) == [0.1, 0.2]
     assert {row.delivered for row in rows.values()} == {"not sent"}
+    (read,) = (event for event in timeline(desk.ledger, str(old.StudyInstanceUID)).events if event.what == "analysed")
+    assert read.told == f"negative; other 2; 1 attempt; for replay {replay.key[:8]}, nothing is sent"
     assert len(pacs.attempts) == sent
     kept = [line for line in round_lines(desk.ledger) if line.model == "other 2"]
     assert [line.objects > 0 for line in kept] == [True, True]
@@ -250,6 +253,7 @@ def test_what_arrives_while_a_study_is_fetched_waits_for_the_replay_and_what_com
     planned.claim(desk.ledger, replay.key, 1, [], T0, T0 + 60 * SECOND)
     receive(desk, first, at=T0 + SECOND)
     close_whole(desk.ledger, desk.settings, T0 + HOUR)
+    assert timeline(desk.ledger, str(first.StudyInstanceUID)).events[-1].what == "waits until it was fetched"
     assert [(line.state, lane) for line, lane in zip(round_lines(desk.ledger), lanes(desk), strict=True)] == [
         (State.ARRIVING, Lane.REPLAY)
     ]
