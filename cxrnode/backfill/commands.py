@@ -11,84 +11,96 @@ from cxrnode.settings import Settings, load
 
 app = typer.Typer()
 
+CHOICE, READING, PACE = "Which studies", "How they are read", "How fast"
+DATES = ["%Y-%m-%d", "%Y%m%d"]
+LISTED = "CSV of Study Instance UIDs or accession numbers, to be found in --archive or --from-spool."
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Named = Annotated[
     str | None, typer.Argument(help="Its key or how that begins, as `replays` shows it; else all.", metavar="REPLAY")
 ]
-DATES = ["%Y-%m-%d", "%Y%m%d"]
-CHOICE, READING, PACE = "Which studies", "How they are read", "How fast"
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(help="DICOM files, folders, DICOMDIRs, .zip archives, or patterns of them.", metavar="PATH..."),
+]
+Archive = Annotated[str, typer.Option(help="Search this archive of the settings.", rich_help_panel=CHOICE)]
+FromSpool = Annotated[
+    bool, typer.Option("--from-spool", help="What this node has, fetched from nowhere.", rich_help_panel=CHOICE)
+]
+Plan = Annotated[
+    Path | None,
+    typer.Option("--plan", help="A plan that was saved before.", exists=True, dir_okay=False, rich_help_panel=CHOICE),
+]
+Listing = Annotated[
+    Path | None, typer.Option("--list", help=LISTED, exists=True, dir_okay=False, rich_help_panel=CHOICE)
+]
+First = Annotated[
+    datetime | None, typer.Option("--from", help="First Study Date.", formats=DATES, rich_help_panel=CHOICE)
+]
+Last = Annotated[
+    datetime | None, typer.Option("--to", help="Last Study Date; else --from.", formats=DATES, rich_help_panel=CHOICE)
+]
+Modality = Annotated[list[str] | None, typer.Option(help="Modality, as DX; may be repeated.", rich_help_panel=CHOICE)]
+Description = Annotated[str, typer.Option(help="Study Description; * and ? fit.", rich_help_panel=CHOICE)]
+BodyPart = Annotated[str, typer.Option(help="Body Part Examined; * and ? fit.", rich_help_panel=CHOICE)]
+Station = Annotated[str, typer.Option(help="Station Name; * and ? fit.", rich_help_panel=CHOICE)]
+CallingAe = Annotated[
+    str, typer.Option(help="The AE title that sent files, for routes that ask.", rich_help_panel=CHOICE)
+]
+Model = Annotated[
+    str, typer.Option(help="Read by this model of the zoo; else as the settings say.", rich_help_panel=READING)
+]
+Send = Annotated[
+    bool, typer.Option("--send/--no-send", help="Send results, or only keep them.", rich_help_panel=READING)
+]
+Again = Annotated[
+    bool, typer.Option("--again", help="Read also what this model has read before.", rich_help_panel=READING)
+]
+PerMinute = Annotated[
+    float | None, typer.Option(help="Studies begun in a minute, at most.", min=0.01, rich_help_panel=PACE)
+]
+AtMost = Annotated[int, typer.Option(help="Studies under way at a time.", min=1, max=1000, rich_help_panel=PACE)]
+Fetches = Annotated[int, typer.Option(help="Studies fetched at a time.", min=1, max=16, rich_help_panel=PACE)]
+Windows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--window", help="Begin studies only then, local time: 19:00-06:00; may be repeated.", rich_help_panel=PACE
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only make the plan and show what it comes to.")]
+SavePlan = Annotated[
+    Path | None, typer.Option(help="With --dry-run: keep the plan here, to be reviewed and run.", dir_okay=False)
+]
+Verdicts = Annotated[
+    Path | None, typer.Option(help="The verdict file (CSV); else in the state folder.", dir_okay=False)
+]
 
 
 @app.command()
 def replay(  # noqa: PLR0913  # each is an option of the command
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(help="DICOM files, folders, DICOMDIRs, .zip archives, or patterns of them.", metavar="PATH..."),
-    ] = None,
+    paths: Paths = None,
     *,
-    archive: Annotated[str, typer.Option(help="Search this archive of the settings.", rich_help_panel=CHOICE)] = "",
-    from_spool: Annotated[
-        bool, typer.Option("--from-spool", help="What this node has, fetched from nowhere.", rich_help_panel=CHOICE)
-    ] = False,
-    from_plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan", help="A plan that was saved before.", exists=True, dir_okay=False, rich_help_panel=CHOICE
-        ),
-    ] = None,
-    listing: Annotated[
-        Path | None,
-        typer.Option(
-            "--list",
-            help="CSV of Study Instance UIDs or accession numbers, to be found in --archive or --from-spool.",
-            exists=True,
-            dir_okay=False,
-            rich_help_panel=CHOICE,
-        ),
-    ] = None,
-    first: Annotated[
-        datetime | None, typer.Option("--from", help="First Study Date.", formats=DATES, rich_help_panel=CHOICE)
-    ] = None,
-    last: Annotated[
-        datetime | None,
-        typer.Option("--to", help="Last Study Date; else --from.", formats=DATES, rich_help_panel=CHOICE),
-    ] = None,
-    modality: Annotated[
-        list[str] | None, typer.Option(help="Modality, as DX; may be repeated.", rich_help_panel=CHOICE)
-    ] = None,
-    description: Annotated[str, typer.Option(help="Study Description; * and ? fit.", rich_help_panel=CHOICE)] = "",
-    body_part: Annotated[str, typer.Option(help="Body Part Examined; * and ? fit.", rich_help_panel=CHOICE)] = "",
-    station: Annotated[str, typer.Option(help="Station Name; * and ? fit.", rich_help_panel=CHOICE)] = "",
-    calling_ae: Annotated[
-        str, typer.Option(help="The AE title that sent files, for routes that ask.", rich_help_panel=CHOICE)
-    ] = "",
-    model: Annotated[
-        str, typer.Option(help="Read by this model of the zoo; else as the settings say.", rich_help_panel=READING)
-    ] = "",
-    send: Annotated[
-        bool, typer.Option("--send/--no-send", help="Send results, or only keep them.", rich_help_panel=READING)
-    ] = True,
-    again: Annotated[
-        bool, typer.Option("--again", help="Read also what this model has read before.", rich_help_panel=READING)
-    ] = False,
-    per_minute: Annotated[
-        float | None, typer.Option(help="Studies begun in a minute, at most.", min=0.01, rich_help_panel=PACE)
-    ] = None,
-    at_most: Annotated[
-        int, typer.Option(help="Studies under way at a time.", min=1, max=1000, rich_help_panel=PACE)
-    ] = 16,
-    fetches: Annotated[int, typer.Option(help="Studies fetched at a time.", min=1, max=16, rich_help_panel=PACE)] = 2,
-    window: Annotated[
-        list[str] | None,
-        typer.Option(help="Begin studies only then, local time: 19:00-06:00; may be repeated.", rich_help_panel=PACE),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only make the plan and show what it comes to.")] = False,
-    save_plan: Annotated[
-        Path | None, typer.Option(help="With --dry-run: keep the plan here, to be reviewed and run.", dir_okay=False)
-    ] = None,
-    verdicts: Annotated[
-        Path | None, typer.Option(help="The verdict file (CSV); else in the state folder.", dir_okay=False)
-    ] = None,
+    archive: Archive = "",
+    from_spool: FromSpool = False,
+    plan: Plan = None,
+    listing: Listing = None,
+    first: First = None,
+    last: Last = None,
+    modality: Modality = None,
+    description: Description = "",
+    body_part: BodyPart = "",
+    station: Station = "",
+    calling_ae: CallingAe = "",
+    model: Model = "",
+    send: Send = True,
+    again: Again = False,
+    per_minute: PerMinute = None,
+    at_most: AtMost = 16,
+    fetches: Fetches = 2,
+    windows: Windows = None,
+    dry_run: DryRun = False,
+    save_plan: SavePlan = None,
+    verdicts: Verdicts = None,
     json: Json = False,
 ) -> None:
     """Have old studies read, below the live service: plan, fetch, read, send; each study ends with one verdict.
@@ -105,21 +117,11 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     if save_plan is not None and not dry_run:
         raise typer.BadParameter("is of use with --dry-run alone", param_hint="--save-plan")
     since, until = (day and day.date() for day in (first or last, last or first))
-    asked = Asked(
-        paths=tuple(paths or ()),
-        archive=archive,
-        from_spool=from_spool,
-        plan=from_plan,
-        named=listing,
-        criteria=Criteria(since, until, tuple(modality or ()), description, body_part, station),
-        calling_ae=calling_ae,
-        model=model,
-        send=send,
-        again=again,
-    )
-    windows = tuple(Window.parsed(text) for text in window or ())
-    manner = Manner(Pace(windows, per_minute, at_most), fetches, verdicts, as_json=json)
-    settings = _start()
+    criteria = Criteria(since, until, tuple(modality or ()), description, body_part, station)
+    source = (tuple(paths or ()), archive, from_spool, plan, listing, criteria, calling_ae)
+    asked = Asked(*source, model=model, send=send, again=again)
+    pace = Pace(tuple(Window.parsed(text) for text in windows or ()), per_minute, at_most)
+    manner, settings = Manner(pace, fetches, verdicts, as_json=json), _start()
     if dry_run:
         preview(asked, settings, manner, save_plan)
     elif not run(asked, settings, manner):

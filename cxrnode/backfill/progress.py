@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -13,7 +13,7 @@ from cxrnode.ledger.replaytables import Step
 from cxrnode.replay.standing import Standing
 
 EVERY = timedelta(minutes=1)
-Show = Callable[[Standing], None]
+Show = Callable[[Standing, datetime], None]
 
 
 class Rate(ProgressColumn):
@@ -26,7 +26,7 @@ class Rate(ProgressColumn):
 
 @contextmanager
 def shown(standing: Standing, *, as_json: bool) -> Iterator[Show]:
-    """A function that is to be told where the replay stands, as often as one likes."""
+    """A function that is to be told where the replay stands, and the time, as often as one likes."""
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
         yield _by_line(as_json=as_json)
@@ -36,11 +36,10 @@ def shown(standing: Standing, *, as_json: bool) -> Iterator[Show]:
         fetched = progress.add_task("fetched", total=standing.total, waits="")
         concluded = progress.add_task("read and sent", total=standing.total, waits="")
 
-        def show(now: Standing) -> None:
-            progress.update(fetched, completed=_fetched(now), waits=now.waits)
-            progress.update(concluded, completed=now.steps[Step.DONE])
+        def show(standing: Standing, _now: datetime) -> None:
+            progress.update(fetched, completed=_fetched(standing), waits=standing.waits)
+            progress.update(concluded, completed=standing.steps[Step.DONE])
 
-        show(standing)
         yield show
 
 
@@ -69,15 +68,14 @@ def _fetched(standing: Standing) -> int:
 
 
 def _by_line(*, as_json: bool) -> Show:
-    last = datetime.now(UTC)
+    told_at: datetime | None = None
     console = Console(stderr=True, soft_wrap=True)
 
-    def show(standing: Standing) -> None:
-        nonlocal last
-        now = datetime.now(UTC)
-        if now < last + EVERY:
+    def show(standing: Standing, now: datetime) -> None:
+        nonlocal told_at
+        if told_at is not None and now < told_at + EVERY:
             return
-        last = now
+        told_at = now
         if as_json:
             print(json.dumps({"progress": as_object(standing)}), flush=True)
         else:

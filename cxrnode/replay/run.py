@@ -48,7 +48,7 @@ class Run:
         self._trouble = ""
         self.standing = Standing(planned.steps(ledger, replay.key), planned.verdicts(ledger, replay.key))
 
-    def go(self, show: Callable[[Standing], None], stop: threading.Event) -> bool:
+    def go(self, show: Callable[[Standing, datetime], None], stop: threading.Event) -> bool:
         """Turn until every study has its verdict, or `stop` is set and nothing is being fetched; whether it has ended.
 
         Raises PeerRefused where the source refuses what it would refuse for any study.
@@ -60,7 +60,7 @@ class Run:
                     self.turn(datetime.now(UTC), begin=not self._stops(stop))
                 except LedgerUnavailable as error:
                     self.standing.waits = str(error)
-                show(self.standing)
+                show(self.standing, datetime.now(UTC))
                 time.sleep(TURN_S)
         finally:
             self._fetching.close()

@@ -210,7 +210,7 @@ def test_what_would_be_refused_for_every_study_stops_the_run_and_fails_none(desk
     entry = shelf.put(film(), faults=(PeerRefused("move destination unknown", 0xA801),))
     run = begun(shelf, replay := asked(desk, entry))
     with pytest.raises(PeerRefused, match="move destination unknown"):
-        run.go(lambda _: None, threading.Event())
+        run.go(lambda *_: None, threading.Event())
 
     assert planned.steps(desk.ledger, replay.key) == {Step.WAITING: 1}
     rows = finish(shelf, replay, begun(shelf, replay), at=datetime.now(UTC))
