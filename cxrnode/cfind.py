@@ -32,8 +32,8 @@ OUT_OF_RESOURCES = 0xA700
 """What a PACS answers that has more matches than it will tell (PS3.4 Table C.4-1)."""
 MOST_MATCHES = 10_000
 """Of one question; more count as too many to tell."""
-LARGEST_MATCH = 2**20
-"""Bytes of one match; an honest one has a few hundred."""
+LARGEST_ANSWER = 2**26
+"""Bytes of all matches of one question, which may come faster than they are read; an honest one has a few hundred."""
 LONGEST_QUESTION = 10
 """A question's matches must be whole within so many times the patience for each."""
 
@@ -47,7 +47,7 @@ class Asking:
 
     def __init__(self, source: Destination, calling_ae: str) -> None:
         self._source, self._calling_ae = source, calling_ae
-        self._allowance = Allowance(LARGEST_MATCH, source.timeout_s)
+        self._allowance = Allowance(LARGEST_ANSWER, source.timeout_s)
         self._association: Association | None = None
 
     def __enter__(self) -> Self:
@@ -66,9 +66,7 @@ class Asking:
         whole = False
         try:
             patience_s = LONGEST_QUESTION * self._source.timeout_s
-            for match in answers(association, self._source, request, MOST_MATCHES + 1, patience_s):
-                self._allowance.renew()
-                yield match
+            yield from answers(association, self._source, request, MOST_MATCHES + 1, patience_s)
             whole = True
         except PeerRefused as refusal:
             whole = True
@@ -81,8 +79,8 @@ class Asking:
                 self._association = None
 
     def _associated(self) -> Association:
+        self._allowance.renew()
         if self._association is None or not self._association.is_established:
-            self._allowance.renew()
             limits = [(evt.EVT_CONN_OPEN, self._allowance.on_open)]
             self._association = associate(self._source, self._calling_ae, FIND_CONTEXTS, limits)
         return self._association

@@ -212,7 +212,7 @@ def _associated(
         contexts,
         limits,
         stored=STORED if retrieval else (),
-        largest_pdu=LARGEST_PDU,
+        largest_pdu=LARGEST_PDU if retrieval else 0,
     )
     if service not in {context.abstract_syntax for context in association.accepted_contexts}:
         association.release()

@@ -9,16 +9,19 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from cxrnode import calling, receive
-from cxrnode.cfind import FIND, FIND_CONTEXTS
+from cxrnode.archive import Archive
+from cxrnode.cfind import FIND, FIND_CONTEXTS, MOST_MATCHES
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
 from cxrnode.destination import Destination
+from cxrnode.doorway import LARGEST_PDU
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
 from cxrnode.query import MOST_ANSWERS
 from cxrnode.receive import StoreStatus
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
+from cxrnode.storable import GET, GET_CONTEXTS, MOVE, MOVE_CONTEXTS, STORED
 
 Named = tuple[str, str]
 """a UID's name and the UID"""
@@ -77,6 +80,21 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Retrieval:
+    """How studies are fetched from an archive, as SCU."""
+
+    move: Named
+    get: Named
+    transfer_syntaxes: tuple[Named, ...]
+    """of both services"""
+    brings: tuple[Contexts, ...]
+    """what C-GET may bring, this node its SCP"""
+    timeout_s: float
+    largest_pdu: int
+    most_matches: int
+
+
+@dataclass(frozen=True)
 class Network:
     """Both sides of the network: what is accepted, how it is answered, what an answer means."""
 
@@ -93,6 +111,7 @@ class Network:
     """calls in vain after which a destination counts as away"""
     commitment: Commitment
     query: Query
+    retrieval: Retrieval
 
 
 def network(settings: Settings) -> Network:
@@ -127,6 +146,7 @@ def network(settings: Settings) -> Network:
             timeout_s=float(Sender.model_fields["query_timeout_s"].get_default()),
             most_answers=MOST_ANSWERS,
         ),
+        retrieval=_retrieval(),
     )
 
 
@@ -153,6 +173,23 @@ def _commitment() -> Commitment:
         reasons=tuple((f"0x{reason:04X}", meaning) for reason, meaning in REASONS.items()),
         answers=_answers(REPORT_STATUSES),
         declined=(f"0x{NO_SUCH_ACTION:04X}", NO_ARCHIVE),
+    )
+
+
+def _retrieval() -> Retrieval:
+    syntaxes = {uid: tuple(syntax for one, syntax in sorted(GET_CONTEXTS) if one == uid) for uid in STORED}
+    by_syntaxes = sorted(STORED, key=lambda uid: (-len(syntaxes[uid]), syntaxes[uid], named(uid)))
+    return Retrieval(
+        move=named(MOVE),
+        get=named(GET),
+        transfer_syntaxes=tuple(named(syntax) for uid, syntax in sorted(MOVE_CONTEXTS) if uid == MOVE),
+        brings=tuple(
+            Contexts(tuple(map(named, group)), tuple(map(named, used)))
+            for used, group in groupby(by_syntaxes, key=syntaxes.__getitem__)
+        ),
+        timeout_s=float(Archive.model_fields["timeout_s"].get_default()),
+        largest_pdu=LARGEST_PDU,
+        most_matches=MOST_MATCHES,
     )
 
 

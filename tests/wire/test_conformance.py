@@ -12,13 +12,16 @@ import pytest
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
+from cxrnode.archive import Archive
 from cxrnode.conformance.network import network
 from cxrnode.conformance.specimens import specimens
 from cxrnode.conformance.statement import conformance
 from cxrnode.conformance.variations import plain_case
 from cxrnode.deliver import echo, not_taken, offers_commitment, send
 from cxrnode.destination import Destination
+from cxrnode.errors import PeerRefused
 from cxrnode.receive import Receiver
+from cxrnode.retrieve import get, move
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving, Settings
 from cxrnode.spool import Spool
@@ -218,6 +221,26 @@ def test_a_pacs_is_asked_for_exactly_the_contexts_that_the_statement_lists(tmp_p
         witness.proposed.clear()
         echo(destination, "CXRNODE")
         assert witness.proposed == {(VERIFICATION, IMPLICIT)}
+        witness.proposed.clear()
+        said = statement["network"]["retrieval"]
+        with pytest.raises(PeerRefused):
+            move(archive_at(destination, "move"), "CXRNODE", "CXRNODE", "1.2.3")
+        asked = {(said["move"][1], syntax) for _, syntax in said["transfer_syntaxes"]}
+        assert witness.proposed == asked | {(VERIFICATION, IMPLICIT)}
+        witness.proposed.clear()
+        with pytest.raises(PeerRefused):
+            get(archive_at(destination, "get"), "CXRNODE", "1.2.3", lambda _content: 0)
+        asked = {(said["get"][1], syntax) for _, syntax in said["transfer_syntaxes"]}
+        brought = {
+            (sop_class, syntax)
+            for contexts in said["brings"]
+            for _, sop_class in contexts["sop_classes"]
+            for _, syntax in contexts["transfer_syntaxes"]
+        }
+        assert witness.proposed == asked | brought | {(VERIFICATION, IMPLICIT)}
+        roles = witness.requestors.pop().role_selection
+        assert {str(uid) for uid in roles} == {sop_class for sop_class, _ in brought}
+        witness.proposed.clear()
         assert not offers_commitment(destination, "CXRNODE")
         said = statement["network"]["commitment"]
         assert said["sop_class"][1] == STORAGE_COMMITMENT
@@ -229,6 +252,11 @@ def test_a_pacs_is_asked_for_exactly_the_contexts_that_the_statement_lists(tmp_p
         assert requestor.maximum_length == statement["network"]["initiator"]["maximum_pdu_size"] == 0
         found = [requestor.implementation_version_name, requestor.implementation_class_uid]
         assert found == statement["network"]["implementation"]
+
+
+def archive_at(peer: Destination, retrieve: str) -> Archive:
+    where = {"ae_title": peer.ae_title, "host": peer.host, "port": peer.port}
+    return Archive.model_validate({"name": "witness", "retrieve": retrieve} | where)
 
 
 def test_an_object_of_one_kind_is_sent_with_no_context_of_another(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def dripping(_request: Dataset) -> Answers:
 
 def flooding(_request: Dataset) -> Answers:
     (huge,) = studies(1)
-    huge.add_new("ImageComments", "LT", "x" * 2 * cfind.LARGEST_MATCH)
+    huge.add_new("ImageComments", "LT", "x" * 2 * cfind.LARGEST_ANSWER)
     yield 0xFF00, huge
 
 
@@ -293,15 +293,18 @@ def test_answers_that_drip_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
         told(dripping, lambda one: find_studies(one, "CXRNODE", Criteria(FIRST, FIRST)))
 
 
-def test_a_match_too_long_to_be_one_ends_the_search_and_many_short_ones_do_not() -> None:
-    """Red without the Allowance of Asking; the second half is red without its renewal."""
+def test_an_answer_too_long_to_be_one_ends_the_search_and_many_short_ones_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Red without the Allowance of Asking; the second half is red without its renewal for each question."""
+    monkeypatch.setattr(cfind, "LARGEST_ANSWER", 2**18)  # below the longest PDU, which has a limit of its own
     with pytest.raises(PeerUnavailable):
         told(flooding, lambda one: find_studies(one, "CXRNODE", WEEK))
 
-    wordy = studies(40, StudyDescription="x" * 64)
+    wordy = studies(40, days=10)
     for study in wordy:
-        study.add_new("ImageComments", "LT", "x" * (cfind.LARGEST_MATCH // 20))
-    assert len(searched(Shelf(wordy), WEEK)) == 40
+        study.add_new("ImageComments", "LT", "x" * (cfind.LARGEST_ANSWER // 32))
+    assert len(searched(Shelf(wordy), Criteria(FIRST, FIRST + 9 * DAY))) == 40
 
 
 def test_a_pacs_that_gives_no_answer_is_unavailable() -> None:
