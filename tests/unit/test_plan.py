@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from cxrnode import plan
 from cxrnode.errors import SettingsError
 from cxrnode.plan import Entry, Head, Origin, Verdict
+from tests.memory import MOST_MEMORY
 
 HEAD = Head(origin=Origin.FILES, asked={"paths": "/films"}, made_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
 ENTRY = Entry(study="1.2.3", accession="A-1", date="20260301", instances=2, size=1000, files=("/films/a", "/films/b"))
@@ -71,8 +72,10 @@ def test_the_words_of_a_head_show_bytes_that_are_no_text(tmp_path: Path) -> None
     assert plan.head_of(tmp_path / "plan").asked == {"paths": r"/M\udcfc"}
 
 
-MANY = """
-import resource, sys
+MANY = (
+    MOST_MEMORY
+    + """
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from cxrnode import plan
@@ -85,8 +88,9 @@ entries = (
 )
 plan.write(path, head, entries)
 assert sum(len(batch) for batch in plan.batches(plan.entries_of(path))) == int(sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(most_memory())
 """
+)
 
 
 def test_two_hundred_thousand_studies_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
