@@ -17,6 +17,7 @@ from cxrnode.backfill.summary import show_estimate, show_verdicts
 from cxrnode.errors import SettingsError
 from cxrnode.gather import Tally
 from cxrnode.ledger import Ledger, concluded, planned, replays
+from cxrnode.ledger.planned import Known
 from cxrnode.ledger.replays import Replay
 from cxrnode.plan import Head, Origin
 from cxrnode.replay.asked import Asked
@@ -112,9 +113,8 @@ def _make(asked: Asked, settings: Settings, ledger: Ledger, path: Path) -> None:
 
 
 def _show(path: Path, asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> None:
-    known = () if asked.again else digests_of(settings, asked.model)
-    processes = settings.worker.processes
-    found = estimate(path, ledger, known, manner.pace, sent=asked.send, processes=processes)
+    known = Known(() if asked.again else digests_of(settings, asked.model), sent=asked.send)
+    found = estimate(path, ledger, known, manner.pace, processes=settings.worker.processes)
     show_estimate(found, as_json=manner.as_json)
 
 

@@ -1,19 +1,20 @@
 """The studies of a plan on their way to a verdict: claimed in order, held while fetched, watched while read."""
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
 
 from cxrnode.finding import Outcome
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.completions import Closing, Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replayed import Order, unsent
-from cxrnode.ledger.replaytables import Step, planned, replayed, replays
+from cxrnode.ledger.replaytables import Step, planned, replayed
 from cxrnode.ledger.tables import (
     OPEN,
     Kind,
@@ -30,8 +31,6 @@ from cxrnode.ledger.tables import (
 from cxrnode.plan import Entry, Verdict, as_line
 from cxrnode.spool import Receipt
 
-MOST_READ_BEFORE = 200
-"""So many studies that were read before get their verdict in one transaction."""
 VERDICTS = {
     Outcome.POSITIVE: Verdict.ANALYSED,
     Outcome.NEGATIVE: Verdict.ANALYSED,
@@ -49,6 +48,26 @@ class Claim:
     number: int
     entry: Entry
     attempts: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """What counts as read before: by a card of one of these digests, none where all is read again.
+
+    With `sent`, rounds of which nothing is sent do not count. So many studies more than are wanted are looked at as
+    `ahead` says.
+    """
+
+    digests: Collection[str]
+    sent: bool
+    ahead: int = 0
+
+
+class Claimed(NamedTuple):
+    """What came of a claim: the studies that are ours to fetch, and the verdicts of those that were read before."""
+
+    studies: tuple[Claim, ...]
+    read: Counter[Verdict]
 
 
 def load(ledger: Ledger, replay: str, first: int, entries: Sequence[Entry], now: datetime) -> None:
@@ -71,40 +90,35 @@ def load(ledger: Ledger, replay: str, first: int, entries: Sequence[Entry], now:
         db.execute(insert(planned), rows)
 
 
-def claim(
-    ledger: Ledger, replay: str, most: int, digests: Collection[str], now: datetime, until: datetime
-) -> tuple[list[Claim], Counter[Verdict]]:
-    """The next studies that are due, in the plan's order, held as being fetched until then.
+def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime, known: Known) -> Claimed:
+    """The next studies that are due, in the plan's order, `most` of them, held as being fetched until then.
 
-    Those on the way to them that one of these cards has read before (or, where nothing is sent, has read for a replay)
-    have their verdict by it; how many have which.
+    Those on the way to them that were read before have their verdict by it. One run of a replay claims at a time.
     """
     due = select(planned).where(*_at(replay, Step.WAITING), planned.c.due_at <= now).order_by(planned.c.number)
-    claimed: list[Row[tuple[Any, ...]]] = []
-    read: Counter[Verdict] = Counter()
     with ledger.reading() as db:
-        if db.execute(due.limit(1)).first() is None:
-            return [], read
+        rows = db.execute(due.limit(most + known.ahead)).all()
+        before = _latest_read(db, {row.study_instance_uid for row in rows}, known)
+    new = [row for row in rows if row.study_instance_uid not in before][:most]
+    beyond = new[-1].number if len(new) == most else math.inf
+    read = [row for row in rows if row.study_instance_uid in before and row.number < beyond]
+    if not new and not read:
+        return Claimed((), Counter())
+    found: Counter[Verdict] = Counter()
     with ledger.writing() as db:
-        sent = bool(db.execute(select(replays.c.send).where(replays.c.key == replay)).scalar_one())
-        for row in db.execute(due.limit(most + (MOST_READ_BEFORE if digests else 0))).all():
-            before = _read_before(db, row.study_instance_uid, digests, sent=sent)
-            if before is not None:
-                verdict, reason = _verdict(db, before)
-                told = f"{reason} Read before, in round {before.number}.".strip()
-                _conclude(db, _numbered(replay, row.number), verdict, told, now, before.key)
-                read[verdict] += 1
-            else:
-                claimed.append(row)
-                if len(claimed) == most:
-                    break
-        return _claimed(db, claimed, until), read
+        for row in read:
+            earlier = before[row.study_instance_uid]
+            verdict, reason = _verdict(db, earlier)
+            told = f"{reason} Read before, in round {earlier.number}.".strip()
+            _conclude(db, _numbered(replay, row.number), verdict, told, now, earlier.key)
+            found[verdict] += 1
+        return Claimed(_claimed(db, replay, new, until), found)
 
 
-def claim_again(ledger: Ledger, replay: str, until: datetime) -> list[Claim]:
+def claim_again(ledger: Ledger, replay: str, until: datetime) -> tuple[Claim, ...]:
     """Those that were being fetched when an earlier run ended; without a moment in which nobody fetches them."""
     with ledger.writing() as db:
-        return _claimed(db, db.execute(select(planned).where(*_at(replay, Step.FETCHING))).all(), until)
+        return _claimed(db, replay, db.execute(select(planned).where(*_at(replay, Step.FETCHING))).all(), until)
 
 
 def hold(ledger: Ledger, replay: str, until: datetime) -> None:
@@ -126,13 +140,10 @@ def conclude(ledger: Ledger, held: Claim, verdict: Verdict, reason: str, now: da
         _conclude(db, _is(held), verdict, reason, now, None)
 
 
-def read_before(
-    ledger: Ledger, study_instance_uids: Collection[str], digests: Collection[str], *, sent: bool
-) -> set[str]:
-    """Which of these studies one of these cards has read and not failed to; with `sent`, so that it was sent."""
-    mine = _read_by(digests, sent=sent).where(studies.c.study_instance_uid.in_(study_instance_uids))
+def read_before(ledger: Ledger, study_instance_uids: Collection[str], known: Known) -> Collection[str]:
+    """Which of these studies were read before."""
     with ledger.reading() as db:
-        return set(db.execute(mine.with_only_columns(studies.c.study_instance_uid)).scalars())
+        return _latest_read(db, study_instance_uids, known).keys()
 
 
 def came(ledger: Ledger, study_instance_uid: str) -> int:
@@ -199,12 +210,12 @@ def verdicts(ledger: Ledger, replay: str) -> Counter[Verdict]:
         return Counter({Verdict(verdict): many for verdict, many in db.execute(count)})
 
 
-def _claimed(db: Connection, rows: Sequence[Row[tuple[Any, ...]]], until: datetime) -> list[Claim]:
-    found = [Claim(row.replay_key, row.number, Entry.model_validate_json(row.entry), row.attempts + 1) for row in rows]
-    for one in found:
-        fetching = {"step": Step.FETCHING, "held_until": until, "attempts": one.attempts}
-        db.execute(update(planned).where(*_is(one)).values(**fetching))
-    return found
+def _claimed(db: Connection, replay: str, rows: Sequence[Row[tuple[Any, ...]]], until: datetime) -> tuple[Claim, ...]:
+    mine = (planned.c.replay_key == replay, planned.c.number.in_([row.number for row in rows]))
+    fetching = {"step": Step.FETCHING, "held_until": until, "attempts": planned.c.attempts + 1}
+    if rows:
+        db.execute(update(planned).where(*mine).values(**fetching))
+    return tuple(Claim(replay, row.number, Entry.model_validate_json(row.entry), row.attempts + 1) for row in rows)
 
 
 def _conclude(
@@ -227,19 +238,16 @@ def _verdict(db: Connection, row: Row[tuple[Any, ...]]) -> tuple[Verdict, str]:
     return VERDICTS[Outcome(row.outcome)], " ".join(sorted(db.execute(told).scalars()))
 
 
-def _read_before(
-    db: Connection, study_instance_uid: str, digests: Collection[str], *, sent: bool
-) -> Row[tuple[Any, ...]] | None:
-    mine = _read_by(digests, sent=sent).where(studies.c.study_instance_uid == study_instance_uid)
-    return db.execute(mine.with_only_columns(rounds)).first() if digests else None
-
-
-def _read_by(digests: Collection[str], *, sent: bool) -> Select[tuple[str]]:
+def _latest_read(db: Connection, study_instance_uids: Collection[str], known: Known) -> dict[str, Row[tuple[Any, ...]]]:
+    """Of each study that one of the cards has read, and not failed to, the latest such round; with its study's UID."""
+    if not known.digests:
+        return {}
     joined = rounds.join(cards).join(studies, studies.c.key == rounds.c.study_key)
     read = (rounds.c.state.in_([State.ANALYSED, State.FINISHED]), rounds.c.outcome != Outcome.FAILED)
-    wanted = [~unsent(rounds.c.key)] if sent else []
-    mine = select(rounds.c.key).select_from(joined).where(cards.c.digest.in_(digests), *read, *wanted)
-    return mine.order_by(rounds.c.number.desc())
+    wanted = [~unsent(rounds.c.key)] if known.sent else []
+    mine = (cards.c.digest.in_(known.digests), studies.c.study_instance_uid.in_(study_instance_uids), *read, *wanted)
+    found = select(rounds, studies.c.study_instance_uid).select_from(joined).where(*mine).order_by(rounds.c.number)
+    return {row.study_instance_uid: row for row in db.execute(found)}
 
 
 def _has_images(db: Connection, study_key: str) -> bool:

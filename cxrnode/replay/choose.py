@@ -1,7 +1,6 @@
 """The studies that were asked for, from wherever they are chosen, as the entries of a plan; one at a time."""
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 
 from cxrnode import find
@@ -49,7 +48,7 @@ def _of_archive(asked: Asked, archive: Archive, ae_title: str) -> Iterator[Entry
 
 
 def _resolved(path: Path, resolve: Callable[[Iterator[str]], Iterator[Entry]]) -> Iterator[Entry]:
-    """What a list names, as the archive knows it; its bad rows come after."""
+    """What a list names, as the archive knows it, and its bad rows, about where they stand."""
     faults: list[Entry] = []
 
     def names() -> Iterator[str]:
@@ -59,7 +58,11 @@ def _resolved(path: Path, resolve: Callable[[Iterator[str]], Iterator[Entry]]) -
             else:
                 faults.append(row)
 
-    return chain(resolve(names()), faults)
+    for entry in resolve(names()):
+        yield from faults
+        faults.clear()
+        yield entry
+    yield from faults
 
 
 def _named_here(path: Path, ledger: Ledger) -> Iterator[Entry]:

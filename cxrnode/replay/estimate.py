@@ -1,7 +1,6 @@
 """What a plan comes to, before it is run: its studies, those read already, about how many bytes and hours."""
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from cxrnode import plan
 from cxrnode.ledger import Ledger, planned
 from cxrnode.ledger.experience import experience
+from cxrnode.ledger.planned import Known
 from cxrnode.plan import Verdict
 from cxrnode.replay.pace import Pace
 
@@ -35,9 +35,7 @@ class Estimate:
         return self.studies - sum(self.decided.values()) - self.read_before
 
 
-def estimate(
-    path: Path, ledger: Ledger, digests: Collection[str], pace: Pace, *, sent: bool, processes: int
-) -> Estimate:
+def estimate(path: Path, ledger: Ledger, read: Known, pace: Pace, *, processes: int) -> Estimate:
     """Go through a plan once; memory does not grow with it."""
     studies = read_before = images = size = unsized = 0
     decided: Counter[Verdict] = Counter()
@@ -45,7 +43,7 @@ def estimate(
         studies += len(batch)
         decided.update(entry.verdict for entry in batch if entry.verdict)
         uids = [entry.study for entry in batch if not entry.verdict]
-        known = planned.read_before(ledger, uids, digests, sent=sent) if digests else set()
+        known = planned.read_before(ledger, uids, read)
         read_before += len(known)
         for entry in batch:
             if not entry.verdict and entry.study not in known:

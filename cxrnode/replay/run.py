@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cxrnode.errors import CxrNodeError, LedgerUnavailable, PeerRefused, PeerUnavailable, SpoolFull
 from cxrnode.ledger import Ledger, arrivals, planned, replays
 from cxrnode.ledger.completions import Closing, Reason
+from cxrnode.ledger.planned import Known
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.replays import Replay
 from cxrnode.ledger.replaytables import Step
@@ -27,6 +29,8 @@ ARRIVES_WITHIN = timedelta(seconds=60)
 FETCHED_AGAIN_AFTER = timedelta(seconds=30)
 MOST_FETCHES = 3
 """How often a study is fetched that does not come whole, from a source that answers."""
+AHEAD = 500
+"""Where studies were read before, so many more are looked at with the next claim."""
 FOR_ALL = (0xA801, 0x0122, 0x0124, 401, 403)
 """Move destination unknown, SOP class not supported, not authorised (PS3.4 Table C.4-2, PS3.7 Annex C; the last by HTTP
 too): what any study would be refused for; it ends the run, and no study.
@@ -40,7 +44,7 @@ class Run:
         self, ledger: Ledger, replay: Replay, fetching: Fetching, pace: Pace, digests: Collection[str]
     ) -> None:
         self._ledger, self._replay, self._fetching, self._pace = ledger, replay, fetching, pace
-        self._digests = () if replay.again else digests
+        self._known = Known(() if replay.again else digests, sent=replay.send)
         self._order = Order(replay.key, replay.model, replay.send)
         self._landed: list[Landed] = []
         self._hold_at = datetime.min.replace(tzinfo=UTC)
@@ -163,7 +167,8 @@ class Run:
         free = min(self._pace.may_begin(now, self.standing.in_flight), self._fetching.free)
         if self.standing.waits or not free or not self.standing.steps[Step.WAITING]:
             return
-        claimed, read = planned.claim(self._ledger, self._replay.key, free, self._digests, now, now + HELD)
+        claimed, read = planned.claim(self._ledger, self._replay.key, free, now, now + HELD, self._known)
+        self._known = replace(self._known, ahead=AHEAD if read else 0)
         for verdict, studies in read.items():
             self.standing.conclude(Step.WAITING, verdict, studies)
             self.standing.read_before += studies

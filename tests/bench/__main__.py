@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import million
+from tests.bench import latency, million, plans
 from tests.bench.figures import Figure, machine
 
-BENCHES: Mapping[str, Callable[[], list[Figure]]] = {"million": million.figures}
+BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
+    "million": million.figures,
+    "plans": plans.figures,
+    "latency": latency.figures,
+}
 OUT = Path("tests-out")
 
 

@@ -156,7 +156,7 @@ def _sent(rows: Rows, round_key: str, outcome: str, times: tuple[str, str, str, 
 def _sqlite(url: str, chunks: Iterator[Rows], wanted: dict[str, list[str]]) -> int:
     path = Path(str(make_url(url).database))
     db, instances = sqlite3.connect(path, isolation_level=None), 0
-    for pragma in ("journal_mode=DELETE", "synchronous=OFF", "cache_size=-3000000", "foreign_keys=OFF"):
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-3000000", "foreign_keys=OFF"):
         db.execute(f"PRAGMA {pragma}")
     later = db.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"

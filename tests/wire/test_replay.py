@@ -13,6 +13,7 @@ from sqlalchemy import select
 from cxrnode.complete import close_whole
 from cxrnode.errors import PeerRefused, PeerUnavailable, SpoolFull
 from cxrnode.ledger import planned, quarantine, replays
+from cxrnode.ledger.planned import Known
 from cxrnode.ledger.replaytables import Step
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.tables import Lane, State, rounds
@@ -250,7 +251,7 @@ def test_what_arrives_while_a_study_is_fetched_waits_for_the_replay_and_what_com
     """Red without `fetching` in `_extend_round` (sent to the PACS), and without `to_live` (never read)."""
     first = film()
     replay = asked(desk, Entry(study=str(first.StudyInstanceUID)), send=False)
-    planned.claim(desk.ledger, replay.key, 1, [], T0, T0 + 60 * SECOND)
+    planned.claim(desk.ledger, replay.key, 1, T0, T0 + 60 * SECOND, Known((), sent=False))
     receive(desk, first, at=T0 + SECOND)
     close_whole(desk.ledger, desk.settings, T0 + HOUR)
     assert timeline(desk.ledger, str(first.StudyInstanceUID)).events[-1].what == "waits until it was fetched"
