@@ -33,8 +33,10 @@ def shown(standing: Standing, *, as_json: bool) -> Iterator[Show]:
         return
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[waits]}", style="yellow"), console=console) as progress:
-        fetched = progress.add_task("fetched", total=standing.total, waits="")
-        concluded = progress.add_task("read and sent", total=standing.total, waits="")
+        fetched = progress.add_task("fetched", total=standing.total, completed=_fetched(standing), waits="")
+        concluded = progress.add_task(
+            "read and sent", total=standing.total, completed=standing.steps[Step.DONE], waits=""
+        )
 
         def show(standing: Standing, _now: datetime) -> None:
             progress.update(fetched, completed=_fetched(standing), waits=standing.waits)

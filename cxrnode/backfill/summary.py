@@ -6,13 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from cxrnode.plan import Verdict
 from cxrnode.replay.estimate import Estimate
 from cxrnode.replay.standing import Standing
-
-GB = 1e9
 
 
 def show_estimate(found: Estimate, *, as_json: bool) -> None:
@@ -43,7 +42,7 @@ def show_verdicts(counts: Counter[Verdict], standing: Standing, path: Path, *, a
         told = {"verdicts": counts, "studies": standing.total, "balanced": balanced, "file": str(path)}
         print(json.dumps(told | {"read_before": standing.read_before}), flush=True)
         return
-    table = Table("verdict", "studies", title="Every study of the plan")
+    table = Table("verdict", "studies", title="How each study ended")
     for verdict in Verdict:
         if counts[verdict]:
             table.add_row(verdict, str(counts[verdict]))
@@ -58,7 +57,7 @@ def _size(found: Estimate) -> str:
     if found.size is None:
         return "unknown: the source does not tell, and the node has seen no image yet"
     told = "" if found.size_is_told else ", by the mean of the images that the node knows"
-    return f"{found.size / GB:.2f} GB{told}"
+    return f"{decimal(found.size)}{told}"
 
 
 def _duration(duration: timedelta | None) -> str:
