@@ -1,7 +1,7 @@
 """Replays in this process: a source that does what it is told, and a node that reads and sends between two turns."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -82,10 +82,20 @@ class AtOnce(Fetching):
         """Fetch it now."""
         self._at_once.append(self._fetch(claim))
 
-    def ended(self) -> Iterator[Landed]:
+    def ended(self) -> list[Landed]:
         """All of them."""
         landed, self._at_once = self._at_once, []
-        return iter(landed)
+        return landed
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Those that were not asked for."""
+        return frozenset(one.claim.number for one in self._at_once)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all were."""
+        return not self._at_once
 
 
 def asked(desk: Desk, *entries: Entry, model: str = "", send: bool = True, again: bool = False) -> Replay:
@@ -99,9 +109,7 @@ def asked(desk: Desk, *entries: Entry, model: str = "", send: bool = True, again
 
 def begun(shelf: Shelf, replay: Replay, digest: str = ALGORITHM.digest) -> Run:
     """A run of it, as after every start of the command."""
-    run = Run(shelf.desk.ledger, replay, AtOnce(shelf), Pace(), [digest])
-    run.resume(T0)
-    return run
+    return Run(shelf.desk.ledger, replay, AtOnce(shelf), Pace(), [digest])
 
 
 def finish(

@@ -115,10 +115,17 @@ def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime
         return Claimed(_claimed(db, replay, new, until), found)
 
 
-def claim_again(ledger: Ledger, replay: str, until: datetime) -> tuple[Claim, ...]:
-    """Those that were being fetched when an earlier run ended; without a moment in which nobody fetches them."""
+def fetching(ledger: Ledger, replay: str) -> set[int]:
+    """What is being fetched, by its place in the plan."""
+    with ledger.reading() as db:
+        return set(db.execute(select(planned.c.number).where(*_at(replay, Step.FETCHING))).scalars())
+
+
+def claim_again(ledger: Ledger, replay: str, numbers: Collection[int], until: datetime) -> tuple[Claim, ...]:
+    """Claim what was being fetched when an earlier run ended; without a moment in which nobody fetches it."""
     with ledger.writing() as db:
-        return _claimed(db, replay, db.execute(select(planned).where(*_at(replay, Step.FETCHING))).all(), until)
+        again = select(planned).where(planned.c.replay_key == replay, planned.c.number.in_(numbers))
+        return _claimed(db, replay, db.execute(again).all(), until)
 
 
 def hold(ledger: Ledger, replay: str, until: datetime) -> None:

@@ -1,6 +1,5 @@
 """Studies under way into the spool: fetched in threads, and what each came to, in the order in which they ended."""
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +33,7 @@ class Fetching:
     def __init__(self, source: Source, threads: int) -> None:
         self._source, self._most = source, threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
-        self._futures: list[Future[Landed]] = []
+        self._futures: dict[Future[Landed], int] = {}
 
     @property
     def free(self) -> int:
@@ -43,13 +42,24 @@ class Fetching:
 
     def begin(self, claim: Claim) -> None:
         """Fetch a study."""
-        self._futures.append(self._threads.submit(self._fetch, claim))
+        self._futures[self._threads.submit(self._fetch, claim)] = claim.number
 
-    def ended(self) -> Iterator[Landed]:
+    def ended(self) -> list[Landed]:
         """Those that have ended since the last time."""
-        for future in [one for one in self._futures if one.done()]:
-            self._futures.remove(future)
-            yield future.result()
+        done = [future for future in self._futures if future.done()]
+        for future in done:
+            del self._futures[future]
+        return [future.result() for future in done]
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Those that have not, by their place in the plan."""
+        return frozenset(self._futures.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being fetched, nor has ended and was not asked for."""
+        return not self._futures
 
     def close(self) -> None:
         """Let the threads go when each has ended what it does."""

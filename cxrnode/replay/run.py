@@ -27,6 +27,8 @@ HELD, HOLD_EVERY = timedelta(minutes=2), timedelta(seconds=20)
 ARRIVES_WITHIN = timedelta(seconds=60)
 """In so long the ledger knows of all that an archive has sent to the receiver."""
 FETCHED_AGAIN_AFTER = timedelta(seconds=30)
+MOST_STARTS = 10
+"""How often a study is begun to be fetched by runs that were killed while it was."""
 MOST_FETCHES = 3
 """How often a study is fetched that does not come whole, from a source that answers."""
 AHEAD = 500
@@ -46,7 +48,9 @@ class Run:
         self._ledger, self._replay, self._fetching, self._pace = ledger, replay, fetching, pace
         self._known = Known(() if replay.again else digests, sent=replay.send)
         self._order = Order(replay.key, replay.model, replay.send)
+        self._ended: list[Landed] = []
         self._landed: list[Landed] = []
+        self._in_doubt = True
         self._hold_at = datetime.min.replace(tzinfo=UTC)
         self._refusal: PeerRefused | None = None
         self._trouble = ""
@@ -58,12 +62,8 @@ class Run:
         Raises PeerRefused where the source refuses what it would refuse for any study.
         """
         try:
-            self.resume(datetime.now(UTC))
-            while self.standing.left and not (self._stops(stop) and not self.standing.steps[Step.FETCHING]):
-                try:
-                    self.turn(datetime.now(UTC), begin=not self._stops(stop))
-                except LedgerUnavailable as error:
-                    self.standing.waits = str(error)
+            while self.standing.left and not (self._stops(stop) and self._fetching.idle):
+                self.turn(datetime.now(UTC), begin=not self._stops(stop))
                 show(self.standing, datetime.now(UTC))
                 time.sleep(TURN_S)
         finally:
@@ -74,27 +74,53 @@ class Run:
             replays.finished(self._ledger, self._replay.key, datetime.now(UTC))
         return not self.standing.left
 
-    def resume(self, now: datetime) -> None:
-        """Fetch again what an earlier run was fetching when it ended, unless it came whole."""
-        for claim in planned.claim_again(self._ledger, self._replay.key, now + HELD):
-            count = claim.entry.instances
-            if count and planned.came(self._ledger, claim.entry.study) >= count:
-                self._landed.append(Landed(claim, now, now, Fetched(sent=count)))
-            else:
-                self._fetching.begin(claim)
-
     def turn(self, now: datetime, *, begin: bool = True) -> None:
-        """Settle what was fetched, conclude what was read, and begin what may be begun."""
+        """Settle what was fetched, conclude what was read, begin what may be begun; later, where the ledger is away."""
+        try:
+            if self._in_doubt:
+                self._take_stock(now)
+                self._in_doubt = False
+            self._turn(now, begin=begin)
+        except LedgerUnavailable as error:
+            self.standing.waits, self._in_doubt = str(error), True
+
+    def _turn(self, now: datetime, *, begin: bool) -> None:
         if now >= self._hold_at and self.standing.steps[Step.FETCHING]:
             planned.hold(self._ledger, self._replay.key, now + HELD)
             self._hold_at = now + HOLD_EVERY
-        for landed in self._fetching.ended():
-            self._note(landed, now)
-        self._landed = [one for one in self._landed if not self._settle(one, now)]
+        self._ended += self._fetching.ended()
+        while self._ended:
+            self._note(self._ended[0], now)
+            self._ended.pop(0)  # not before the ledger has it
+        for landed in [*self._landed]:
+            if self._settle(landed, now):
+                self._landed.remove(landed)
         for verdict, studies in planned.conclude_read(self._ledger, self._replay.key, now).items():
             self.standing.conclude(Step.READING, verdict, studies)
         if begin and self._refusal is None:
             self._begin(now)
+
+    def _take_stock(self, now: datetime) -> None:
+        """Where it stands by the ledger, at the beginning and after the ledger was away.
+
+        What is being fetched by the ledger, and not here, was begun by an earlier run: it is fetched again, unless it
+        came whole. What is here and not there any more is settled.
+        """
+        ledger, replay = self._ledger, self._replay.key
+        fetching = planned.fetching(ledger, replay)
+        self._ended = [one for one in self._ended if one.claim.number in fetching]
+        self._landed = [one for one in self._landed if one.claim.number in fetching]
+        ours = {*self._fetching.numbers, *(one.claim.number for one in (*self._ended, *self._landed))}
+        self.standing.count(planned.steps(ledger, replay), planned.verdicts(ledger, replay))
+        for claim in planned.claim_again(ledger, replay, fetching - ours, now + HELD):
+            count = claim.entry.instances
+            if count and planned.came(ledger, claim.entry.study) >= count:
+                self._landed.append(Landed(claim, now, now, Fetched(sent=count)))
+            elif claim.attempts > MOST_STARTS:
+                reason = f"Not fetched: it was begun {claim.attempts - 1} times, and no run came to its end with it."
+                self._conclude(Landed(claim, now, now), Verdict.FAILED, reason, now)
+            else:
+                self._fetching.begin(claim)
 
     def _stops(self, stop: threading.Event) -> bool:
         return stop.is_set() or self._refusal is not None

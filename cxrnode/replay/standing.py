@@ -1,7 +1,7 @@
 """How a replay stands: its studies by step, the verdicts so far, and why nothing is begun just now."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cxrnode.ledger.replaytables import Step
 from cxrnode.plan import Verdict
@@ -9,7 +9,7 @@ from cxrnode.plan import Verdict
 
 @dataclass
 class Standing:
-    """Counted once at the beginning of a run, and kept from then on."""
+    """Counted by the ledger at the beginning of a run, and kept from then on."""
 
     steps: Counter[Step]
     verdicts: Counter[Verdict]
@@ -17,8 +17,6 @@ class Standing:
     """verdicts of this run that an earlier reading by the same model gave"""
     waits: str = ""
     """why no study is begun just now; empty where one is, or could be"""
-    faults: list[str] = field(default_factory=list)
-    """what stops the whole run"""
 
     @property
     def total(self) -> int:
@@ -34,6 +32,10 @@ class Standing:
     def in_flight(self) -> int:
         """Those that are begun and without a verdict."""
         return self.steps[Step.FETCHING] + self.steps[Step.READING]
+
+    def count(self, steps: Counter[Step], verdicts: Counter[Verdict]) -> None:
+        """Take the ledger's count for this one."""
+        self.steps, self.verdicts = steps, verdicts
 
     def move(self, before: Step, after: Step, studies: int = 1) -> None:
         """So many studies have taken a step."""

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from cxrnode.complete import close_whole
-from cxrnode.errors import PeerRefused, PeerUnavailable, SpoolFull
+from cxrnode.errors import LedgerUnavailable, PeerRefused, PeerUnavailable, SpoolFull, Unreadable
 from cxrnode.ledger import planned, quarantine, replays
 from cxrnode.ledger.planned import Known
 from cxrnode.ledger.replaytables import Step
@@ -243,6 +244,37 @@ def test_a_run_that_is_cut_off_goes_on_where_it_was(desk: Desk, shelf: Shelf, pa
     assert [row.verdict for row in rows.values()] == [Verdict.ANALYSED] * 6
     assert shelf.fetched.total() == 6 + in_hand
     assert set(reports(pacs).values()) == {1}
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize(
+    "name", ["claim", "claim_again", "hold", "close", "conclude", "put_back", "conclude_read", "came"]
+)
+def test_a_ledger_that_goes_away_in_mid_turn_leaves_no_study_behind_and_doubles_none(
+    desk: Desk, shelf: Shelf, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch, name: str, *, written: bool
+) -> None:
+    """With what was asked of it written or not. Red without `_take_stock`, or where it leaves out one of the three."""
+    entries = [shelf.put(film()) for _ in range(4)]
+    failing = shelf.put(film(), faults=(PeerUnavailable("no answer"), PeerRefused("0xC001", 0xC001), Unreadable("cut")))
+    asked_for, calls = getattr(planned, name), count()
+
+    def ask(*arguments: object, **named: object) -> object:
+        away = next(calls) in {1, 4}
+        answer = asked_for(*arguments, **named) if written or not away else None
+        if away:
+            raise LedgerUnavailable("the ledger does not answer")
+        return answer
+
+    monkeypatch.setattr(planned, name, ask)
+    run = begun(shelf, replay := asked(desk, *entries, failing))
+    rows = finish(shelf, replay, run)
+
+    assert [rows[entry.study].verdict for entry in entries] == [Verdict.ANALYSED] * 4
+    assert rows[failing.study].verdict is Verdict.FAILED
+    assert run.standing.steps == planned.steps(desk.ledger, replay.key)
+    assert run.standing.verdicts == planned.verdicts(desk.ledger, replay.key)
+    assert set(reports(pacs).values()) == {1}
+    assert {row.round for row in rows.values()} == {1, None}
 
 
 def test_what_arrives_while_a_study_is_fetched_waits_for_the_replay_and_what_comes_later_is_live(
