@@ -1,5 +1,6 @@
 """`cxrnode replay`: a plan made, shown, loaded and run until every study has its verdict; begun again, it goes on."""
 
+import os
 import signal
 import tempfile
 import threading
@@ -46,7 +47,12 @@ class Manner:
 
 
 def preview(asked: Asked, settings: Settings, manner: Manner, saved_to: Path | None) -> None:
-    """Make the plan and show what it comes to; kept where it is to be, else thrown away. Nothing else is written."""
+    """Make the plan and show what it comes to; kept where it is to be, else thrown away. Nothing else is written.
+
+    Raises SettingsError, also where there is a file already.
+    """
+    if saved_to is not None and saved_to.exists():
+        raise SettingsError(f"{saved_to} exists; wanted a new file for the plan")
     ledger = Ledger(settings.ledger_url)
     with tempfile.TemporaryDirectory(prefix="cxrnode-plan-", dir=_folder(settings)) as folder:
         path = asked.plan or saved_to or Path(folder) / "plan.jsonl"
@@ -61,12 +67,12 @@ def replay(asked: Asked, settings: Settings, manner: Manner) -> bool:
     """Run what was asked for, or go on with it; whether every study has its verdict. Raises SettingsError."""
     ledger = Ledger(settings.ledger_url)
     digests = digests_of(settings, asked.model)
-    now = datetime.now(UTC)
-    earlier = replays.unfinished(ledger, asked.request)
-    head = plan.head_of(asked.plan) if asked.plan else None
-    run = earlier or replays.begin(ledger, asked.request, head or _head(asked, now), now)
+    run = _begun(asked, settings, ledger)
     folder = _folder(settings) / run.key
     folder.mkdir(mode=0o700, exist_ok=True)
+    verdict_file = manner.verdicts or folder / "verdicts.csv"
+    if not os.access(verdict_file.absolute().parent, os.W_OK):
+        raise SettingsError(f"{verdict_file}: no file can be written there; wanted a folder that there is")
     try:
         with locked(folder):
             path = asked.plan or folder / "plan.jsonl"
@@ -75,7 +81,7 @@ def replay(asked: Asked, settings: Settings, manner: Manner) -> bool:
                     _make(asked, settings, ledger, path)
                 _show(path, asked, settings, ledger, manner)
                 _load(ledger, run, path)
-            return _run(run, settings, manner, ledger, digests, manner.verdicts or folder / "verdicts.csv")
+            return _run(run, settings, manner, ledger, digests, verdict_file)
     except BlockingIOError:
         raise SettingsError(f"replay {run.key[:8]} is running already; wanted one run of it at a time") from None
 
@@ -85,6 +91,17 @@ def digests_of(settings: Settings, model: str) -> frozenset[str]:
     wanted = {(model or choice.model, choice.prevalence) for choice in choices(settings)}
     zoo, lungs, gate = settings.model.zoo, settings.model.lungs, settings.rules.gate
     return frozenset(served(*one, zoo_dir=zoo, lungs=lungs, gate=gate).digest for one in wanted)
+
+
+def _begun(asked: Asked, settings: Settings, ledger: Ledger) -> Replay:
+    """The replay that was asked for in these words and has not ended, or a new one."""
+    now, head = datetime.now(UTC), plan.head_of(asked.plan) if asked.plan else None
+    try:
+        with locked(_folder(settings)):
+            earlier = replays.unfinished(ledger, asked.request)
+            return earlier or replays.begin(ledger, asked.request, head or _head(asked, now), now)
+    except BlockingIOError:
+        raise SettingsError("another replay is begun at this very moment; wanted one after the other") from None
 
 
 def _head(asked: Asked, now: datetime) -> Head:
@@ -164,8 +181,14 @@ def _source(run: Replay, settings: Settings) -> Source:
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM let what is being fetched come to its end."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Ctrl-C and SIGTERM let what is being fetched come to its end; a second one does not."""
+
+    def stopped(number: int, _frame: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)  # nothing is lost by it
+        stop.set()
+
+    before = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -67,8 +67,8 @@ def replay(node: RunningNode, *arguments: str) -> subprocess.CompletedProcess[st
     return done
 
 
-def replay_killed(node: RunningNode, when_done: int, *arguments: str) -> None:
-    """Begin it, and kill -9 it when so many studies have their verdict."""
+def replay_killed(node: RunningNode, when_done: int, *arguments: str, by: signal.Signals = signal.SIGKILL) -> int:
+    """Begin it, and kill -9 it (or stop it) when so many studies have their verdict; its exit status."""
     ours = [sys.executable, "-m", "cxrnode.cli", "--config", str(node.config), "replay", *arguments]
     process = subprocess.Popen(ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + PATIENCE_S
@@ -76,8 +76,8 @@ def replay_killed(node: RunningNode, when_done: int, *arguments: str) -> None:
         assert process.poll() is None
         assert time.monotonic() < give_up, node.log.read_text()[-3000:]
         time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, by)
+    return process.wait()
 
 
 def listed(node: RunningNode) -> list[dict[str, Any]]:
@@ -194,7 +194,10 @@ def test_studies_of_a_folder_killed_in_the_middle(tmp_path: Path, zoo: Path) -> 
     (folder / "notes.txt").write_text("bring the cable")
     with running_orthanc(tmp_path) as orthanc, node_at(tmp_path, zoo, orthanc.destination) as node:
         run = (str(folder), "--verdicts", str(verdict_file))
-        replay_killed(node, FEW // 3, *run)
+        assert replay_killed(node, FEW // 4, *run, by=signal.SIGTERM) == 1
+        (stopped,) = listed(node)
+        assert (stopped["state"], "fetching" in stopped["steps"]) == ("under way", False)
+        replay_killed(node, FEW // 2, *run)
         done = replay(node, *run)
         rows = verdicts_of(verdict_file, FEW + 1)
         assert sorted(row.verdict for row in rows) == [Verdict.ANALYSED] * FEW + [Verdict.FAILED]

@@ -118,6 +118,8 @@ def test_what_a_list_names_and_nobody_has_ends_with_its_verdict_at_once(config: 
         (("PATH", "--model", "no-such-model"), "no-such-model"),
         (("PATH", "--from-spool"), "PATH and --from-spool; wanted one of"),
         (("nowhere",), "nowhere"),
+        (("PATH", "--verdicts", "PATH/none/verdicts.csv"), "none/verdicts.csv: no file can be written there"),
+        (("PATH", "--dry-run", "--save-plan", "PATH/notes.txt"), "notes.txt exists; wanted a new file"),
         (("--plan", "PATH/notes.txt"), "notes.txt"),
     ],
 )
