@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from cxrnode.ledger import Ledger
+from cxrnode.ledger import Ledger, tallies
 from cxrnode.ledger.purges import expired
 from cxrnode.retention import purge as remove
 from cxrnode.settings import Settings
@@ -17,6 +17,8 @@ from cxrnode.spool import Spool
 def purge(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     """Print what goes now and, unless on a dry run, remove it."""
     ledger, keep_days, now = Ledger(settings.ledger_url), settings.retention.keep_days, datetime.now(UTC)
+    while tallies.settle(ledger):
+        pass  # what is not settled yet is not known to be over
     found = expired(ledger, keep_days, now)
     while not dry_run and remove(ledger, Spool(settings.node.spool_dir), keep_days, now):
         pass

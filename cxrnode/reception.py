@@ -21,8 +21,8 @@ from cxrnode.spool import Receipt, Spool
 LOG = logger("reception")
 PURGE_EVERY = timedelta(minutes=1)
 """How often the reconciler looks for studies whose time is over, when it found none the last time."""
-SETTLE_EVERY = timedelta(seconds=10)
-"""How often it settles finished studies in the running count, when there were few the last time."""
+SETTLE_EVERY, BITES = timedelta(seconds=10), 5
+"""How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
 
 class Reception:
@@ -96,7 +96,7 @@ class Reception:
                 more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
                 self._purge_at = now if more else now + PURGE_EVERY
             if now >= self._settle_at:
-                more = tallies.settle(self._ledger) == tallies.BITE
+                more = all(tallies.settle(self._ledger) == tallies.BITE for _ in range(BITES))
                 self._settle_at = now if more else now + SETTLE_EVERY
         except LedgerUnavailable as error:
             self._lost_touch(error)

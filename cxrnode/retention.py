@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cxrnode.ledger import Ledger, purges
+from cxrnode.ledger import Ledger, purges, tallies
 from cxrnode.log import logger
 from cxrnode.spool import Spool
 
@@ -16,6 +16,7 @@ def purge(ledger: Ledger, spool: Spool, keep_days: float, now: datetime) -> int:
 
     A file that cannot be removed is tried again in the next turn. Raises LedgerUnavailable.
     """
+    tallies.settle(ledger)
     for study in purges.expired(ledger, keep_days, now, BITE):
         if purges.begin(ledger, study.study, keep_days, now):
             LOG.info("purged", study=study.study, instances=study.instances, keep_days=keep_days)

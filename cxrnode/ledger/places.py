@@ -1,7 +1,7 @@
 """Where an instance is: one place and one outcome each, by what the ledger says of its study."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
@@ -31,6 +31,11 @@ Scope = Callable[[ColumnElement[str]], ColumnElement[bool]]
 """Which studies are meant, as a condition on a column of study keys."""
 Fates = dict[tuple[str, bool], Counter[str]]
 """How many objects had which fate, by round: its results, and (True) its rejection notes."""
+
+
+def among(found: Collection[str]) -> Scope:
+    """These."""
+    return lambda study: study.in_(found)
 
 
 class Place(NamedTuple):

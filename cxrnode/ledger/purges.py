@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Index, Select, exists, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Index, Select, exists, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.places import Scope
+from cxrnode.ledger.places import Scope, among
 from cxrnode.ledger.quarantine import given_up, wanted
 from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, tasks
-from cxrnode.ledger.tallytables import keeps, unsettled
+from cxrnode.ledger.tallytables import keeps
 
 SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
 """The fates after which a destination is owed nothing of an object."""
+TOGETHER = 100
+"""Studies that are looked at together."""
 UNDONE = purges.c.removed_at.is_(None)
 Index("ix_purges_to_remove", purges.c.round_key, sqlite_where=UNDONE, postgresql_where=UNDONE)
 
@@ -58,16 +60,19 @@ def owed(scope: Scope) -> list[Select[tuple[str]]]:
 def expired(ledger: Ledger, keep_days: float, now: datetime, limit: int | None = None) -> list[Expired]:
     """The studies whose bytes may go, those that were finished first first; none where `keep_days` is 0.
 
-    Of those that are settled it is known which may; the others are looked at.
+    Of a study it is known once it is settled (tallies.py).
     """
     if not keep_days:
         return []
     before = now - timedelta(days=keep_days)
     first = select(keeps.c.study_key).where(keeps.c.since <= before).order_by(keeps.c.since, keeps.c.study_key)
-    looked_at = union_all(select(first.limit(limit).subquery().c.study_key), select(unsettled.c.study_key))
+    found: list[Expired] = []
     with ledger.reading() as db:
-        rows = db.execute(_expired(before, lambda study: study.in_(looked_at)).limit(limit)).all()
-        return [Expired(row.study_key, row.finished_at, row.instances, row.size) for row in rows]
+        known = db.execute(first.limit(limit)).scalars().all()
+        for at in range(0, len(known), TOGETHER):
+            rows = db.execute(_expired(before, among(known[at : at + TOGETHER])))
+            found += [Expired(row.study_key, row.finished_at, row.instances, row.size) for row in rows]
+    return found
 
 
 def since(db: Connection, scope: Scope) -> dict[str, datetime]:

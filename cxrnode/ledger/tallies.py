@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, true
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.places import Place, Scope, placed
+from cxrnode.ledger.places import Place, Scope, among, placed
 from cxrnode.ledger.purges import since
 from cxrnode.ledger.tables import State, rounds, studies
 from cxrnode.ledger.tallytables import keeps, shares, tallies, unsettled
 
-BITE = 500
-"""Studies that are settled in one transaction, so that no other writer waits long."""
+BITE = 100
+"""Studies that are looked at together: so few that each database goes by their keys, and no writer waits long."""
 PART = 4096
 """So many studies, about, are counted anew at a time."""
 UNFINISHED = [state for state in State if state is not State.FINISHED]
@@ -33,7 +33,7 @@ def settle(ledger: Ledger, most: int = BITE) -> int:
         versions = {row.study_key: row.version for row in db.execute(_finished().limit(most))}
         if not versions:
             return 0
-        counted, may_go = _count(db, _among(versions)), since(db, _among(versions))
+        counted, may_go = _count(db, among(versions)), since(db, among(versions))
     with ledger.writing() as db:
         now = db.execute(select(unsettled).where(unsettled.c.study_key.in_(versions)))
         same = [row.study_key for row in now if row.version == versions[row.study_key]]
@@ -48,7 +48,9 @@ def settle(ledger: Ledger, most: int = BITE) -> int:
 def running(db: Connection) -> Sums:
     """Where every instance is that the ledger knows: the sums of the settled studies, and the others counted now."""
     sums = Counter({Place(row.place, row.outcome): row.instances for row in db.execute(select(tallies))})
-    sums.update(place for _, place in placed(db, _unsettled))
+    others = db.execute(select(unsettled.c.study_key)).scalars().all()
+    for at in range(0, len(others), BITE):
+        sums.update(place for _, place in placed(db, among(others[at : at + BITE])))
     return +sums
 
 
@@ -84,10 +86,6 @@ def _share(study: str, place: Place, count: int) -> dict[str, object]:
     return {"study_key": study, "instances": count, **place._asdict()}
 
 
-def _among(found: Collection[str]) -> Scope:
-    return lambda study: study.in_(found)
-
-
 def _finished() -> Select[Any]:
     """The unsettled studies whose rounds are all finished."""
     under_way = select(rounds.c.study_key).where(rounds.c.state.in_(UNFINISHED))
@@ -114,10 +112,6 @@ def _settled(db: Connection, scope: Scope) -> dict[str, Sums]:
         if place is not None:
             share[Place(place, outcome)] = count
     return there
-
-
-def _unsettled(study: ColumnElement[str]) -> ColumnElement[bool]:
-    return study.in_(select(unsettled.c.study_key))
 
 
 def _parts(db: Connection) -> Iterator[Scope]:

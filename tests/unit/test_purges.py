@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cxrnode.cli import app
 from cxrnode.complete import sweep
 from cxrnode.intake import keep
-from cxrnode.ledger import arrivals, outcomes, parcels, work
+from cxrnode.ledger import arrivals, outcomes, parcels, tallies, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.purges import begin, expired
@@ -213,6 +213,7 @@ def test_a_crash_before_the_bytes_are_gone_is_made_good_by_the_next_turn(bench: 
 def test_an_image_that_comes_between_the_look_and_the_purge_keeps_the_study(bench: Bench) -> None:
     """Red without the second look in `begin`."""
     delivered(bench)
+    tallies.settle(bench.ledger)
     (found,) = expired(bench.ledger, DAYS, LATER)
     bench.arrive("1.9.2", "1.9", LATER)
 
