@@ -15,8 +15,8 @@ LOG = logger("intake")
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
 
 
-def receipt_of(spool: Spool, content: bytes, calling_ae: str, association: str, now: datetime) -> Receipt:
-    """The receipt of an instance that no association brought here, from its PS3.10 bytes. Raises Unreadable."""
+def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: datetime) -> Receipt:
+    """The receipt of an instance that a replay has fetched, from its PS3.10 bytes. Raises Unreadable."""
     identity = parsed(content, pixels=False, keywords=IDENTITY)
     for keyword in IDENTITY:
         if not identity.get(keyword):
@@ -33,8 +33,9 @@ def receipt_of(spool: Spool, content: bytes, calling_ae: str, association: str, 
         calling_ae=calling_ae,
         called_ae="",
         address="",
-        association=association,
+        association="",
         received_at=now.isoformat(),
+        fetched=replay,
     )
 
 

@@ -32,7 +32,7 @@ from cxrnode.log import logger
 from cxrnode.opening import parsed
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import MOVED, Receipt, Spool
 
 LOG = logger("receive")
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
@@ -177,6 +177,7 @@ class Receiver:
             address=event.assoc.requestor.address,
             association=f"{id(event.assoc):x}-{event.assoc.name.rpartition('@')[2]}",
             received_at=datetime.now(UTC).isoformat(),
+            fetched=MOVED if _asked_for(cast(C_STORE, event.request), self._ae_title) else "",
         )
         try:
             return keep(self._spool, content, receipt)
@@ -232,6 +233,11 @@ def _identity(content: bytes, request: C_STORE) -> Dataset:
     if identity.SOPInstanceUID != request.AffectedSOPInstanceUID:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
     return identity
+
+
+def _asked_for(request: C_STORE, ae_title: str) -> bool:
+    """Whether it is a sub-operation of a C-MOVE of this node (PS3.7 9.1.1.1.8, Move Originator Application Entity)."""
+    return (request.MoveOriginatorApplicationEntityTitle or "").strip() == ae_title
 
 
 def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:

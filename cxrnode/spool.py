@@ -26,6 +26,8 @@ from cxrnode.faultpoints import Point, reached
 
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 UID_LENGTH = 64
+MOVED = "C-MOVE"
+"""an archive sent it because this node had asked it to"""
 GIB = 1024**3
 
 
@@ -49,6 +51,8 @@ class Receipt:
     """the key of the instance that already had this SOP Instance UID with other content, when this one is kept aside"""
     corrected: str = ""
     """the patient and study attributes in which it differs from that one, by keyword, where it differs in no others"""
+    fetched: str = ""
+    """by whom, where it did not come by itself: the key of the replay, or MOVED, for whichever replay had asked for it"""
 
 
 class Spool:

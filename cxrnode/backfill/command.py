@@ -170,11 +170,15 @@ def _source(run: Replay, settings: Settings) -> Source:
     spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
     match run.head.origin:
         case Origin.FILES:
-            return Files(spool, settings.receiving.largest_instance_mb * 2**20, run.head.asked.get("calling-ae", ""))
+            return Files(
+                spool, run.key, settings.receiving.largest_instance_mb * 2**20, run.head.asked.get("calling-ae", "")
+            )
         case Origin.ARCHIVE:
             from cxrnode.replay.remote import FromArchive
 
-            return FromArchive(archive_named(settings, run.head.archive), spool, settings.node, settings.receiving)
+            return FromArchive(
+                archive_named(settings, run.head.archive), spool, run.key, settings.node, settings.receiving
+            )
         case Origin.SPOOL:
             return Kept()
 

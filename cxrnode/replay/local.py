@@ -16,6 +16,7 @@ class Files:
     """Files, each opened when its turn comes; `calling_ae` stands for the sender that a file cannot tell."""
 
     spool: Spool
+    replay: str
     largest: int
     calling_ae: str = ""
 
@@ -25,7 +26,7 @@ class Files:
         for name in entry.files:
             try:
                 content = open_file(name, self.largest, entry.study)
-                receipt = receipt_of(self.spool, content, self.calling_ae, "replay", datetime.now(UTC))
+                receipt = receipt_of(self.spool, content, self.calling_ae, self.replay, datetime.now(UTC))
             except Unreadable as error:
                 fetched.failed += 1
                 fetched.reason = str(error)

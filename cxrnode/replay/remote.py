@@ -24,6 +24,7 @@ class FromArchive:
 
     archive: Archive
     spool: Spool
+    replay: str
     node: Node
     receiving: Receiving
 
@@ -71,7 +72,7 @@ class FromArchive:
 
         def take(content: bytes) -> int:
             try:
-                receipt = receipt_of(self.spool, content, sender, "replay", datetime.now(UTC))
+                receipt = receipt_of(self.spool, content, sender, self.replay, datetime.now(UTC))
             except Unreadable:
                 return CANNOT_UNDERSTAND
             if receipt.study_instance_uid != study_instance_uid:

@@ -20,7 +20,7 @@ from tests.wire.test_receive import Bench
 
 
 def source(peer: Dcmqrscp, root: Path, retrieve: str, port: int) -> FromArchive:
-    return FromArchive(peer.archive(retrieve), Spool(root / "spool"), Node(), Receiving(port=port))
+    return FromArchive(peer.archive(retrieve), Spool(root / "spool"), "r" * 32, Node(), Receiving(port=port))
 
 
 def test_a_study_comes_by_c_get_with_the_receipts_of_what_was_kept(tmp_path: Path) -> None:
