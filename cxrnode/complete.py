@@ -85,7 +85,8 @@ def whole(standing: Standing, quiet_for_s: float, quiet_s: float, longest_wait_s
 
 def sweep(spool: Spool, ledger: Ledger) -> int:
     """Enter the receipts that wait on the disk because the ledger was away; how many there were."""
-    missing = sorted(key for key in set(spool.keys()) - arrivals.known(ledger) if spool.image(key).exists())
+    unknown = (key for shard, keys in spool.shards() for key in keys - arrivals.known(ledger, shard))
+    missing = sorted(key for key in unknown if spool.image(key).exists())
     receipts = [receipt for key in missing if (receipt := _receipt(spool, key)) is not None]
     return sum(arrivals.note(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))
 

@@ -41,10 +41,11 @@ def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
     return new
 
 
-def known(ledger: Ledger) -> set[str]:
-    """The keys of every instance in the ledger, to be held against the spool's."""
+def known(ledger: Ledger, shard: str = "") -> set[str]:
+    """The keys of the instances in the ledger that begin so, to be held against the spool's."""
     with ledger.reading() as db:
-        return set(db.execute(select(instances.c.key)).scalars())
+        here = (instances.c.key >= shard, instances.c.key < f"{shard}g")  # keys are hexadecimal
+        return set(db.execute(select(instances.c.key).where(*here)).scalars())
 
 
 def close_settled(
