@@ -116,10 +116,7 @@ def submit_due(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) ->
     try:
         empty = {queue for queue in QUEUES if jobs.waiting(queue) == 0}
         patience = {
-            (kind, lane): settings.queue.resubmit_s
-            for kind in Work
-            for lane in Lane
-            if queue_of(kind, lane) in empty
+            (kind, lane): settings.queue.resubmit_s for kind in Work for lane in Lane if queue_of(kind, lane) in empty
         }
         due = work.due(ledger, now, patience, settings.delivery.give_up)
         for task in due:
