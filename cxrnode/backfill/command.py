@@ -163,6 +163,14 @@ def _run(
         return False
     counts = verdicts.write(verdict_file, concluded.rows(ledger, run.key))
     show_verdicts(counts, going.standing, verdict_file, as_json=manner.as_json)
+    if counts.total() != going.standing.total:
+        console.print(
+            f"{counts.total()} studies have a verdict, the plan has {going.standing.total}. The same command goes on.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return False
+    replays.finished(ledger, run.key, datetime.now(UTC))  # not before the file is there: cut off, it is written again
     return True
 
 

@@ -70,8 +70,6 @@ class Run:
             self._fetching.close()
         if self._refusal is not None:
             raise self._refusal
-        if not self.standing.left:
-            replays.finished(self._ledger, self._replay.key, datetime.now(UTC))
         return not self.standing.left
 
     def turn(self, now: datetime, *, begin: bool = True) -> None:

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 from cxrnode import verdicts
 from cxrnode.backfill.progress import shown
 from cxrnode.cli import app, main
-from cxrnode.ledger import Ledger, replays
+from cxrnode.errors import SettingsError
+from cxrnode.ledger import Ledger, concluded, replays
 from cxrnode.ledger.replays import Request
 from cxrnode.ledger.replaytables import Step
 from cxrnode.plan import Head, Origin, Verdict, entries_of
@@ -106,6 +107,44 @@ def test_what_a_list_names_and_nobody_has_ends_with_its_verdict_at_once(config: 
     listed = json.loads(run("replays", "--json").output)
     assert [(one["state"], one["source"], one["steps"]) for one in listed] == [("ended", "spool", {"done": 3})]
     assert "ended" in run("replays").output
+
+
+def test_a_replay_has_not_ended_before_its_verdict_file_is_there(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when the end is noted first: the same command would begin all of it anew."""
+    listing, file = config.parent / "list.csv", config.parent / "verdicts.csv"
+    listing.write_text("study\n1.2.3\n")
+    arguments = ("replay", "--from-spool", "--list", str(listing), "--verdicts", str(file), "--again")
+
+    def full(*_: object) -> None:
+        raise SettingsError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verdicts, "write", full)
+        run(*arguments, status=1)
+    (begun,) = json.loads(run("replays", "--json").output)
+    assert (begun["state"], begun["finished_at"]) == ("under way", None)
+
+    run(*arguments)
+    (ended,) = json.loads(run("replays", "--json").output)
+    assert (ended["key"], ended["state"]) == (begun["key"], "ended")
+    assert len(list(verdicts.read(file))) == 1
+
+
+@pytest.mark.usefixtures("config")
+def test_verdicts_that_do_not_sum_to_the_plan_are_told_and_the_replay_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text("study\n1.2.3\n1.2.4\n")
+    arguments = ("replay", "--from-spool", "--list", str(listing))
+    with monkeypatch.context() as patched:
+        patched.setattr(concluded, "rows", lambda *_: iter(()))
+        told = run(*arguments, status=1).output
+    assert "DOES NOT BALANCE" in told
+    assert "0 studies have a verdict, the plan has 2. The same command goes on." in told
+
+    run(*arguments)
+    assert [one["state"] for one in json.loads(run("replays", "--json").output)] == ["ended"]
 
 
 @pytest.mark.usefixtures("config")
