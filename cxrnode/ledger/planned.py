@@ -13,14 +13,14 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.completions import Closing, Reason, closing_of
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.replayed import Order, unsent
+from cxrnode.ledger.earlier import latest_read
+from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.replaytables import Step, planned, replayed
 from cxrnode.ledger.tables import (
     OPEN,
     Kind,
     State,
     Work,
-    cards,
     instances,
     purges,
     readings,
@@ -54,8 +54,8 @@ class Claim:
 class Known:
     """What counts as read before: by a card of one of these digests, none where all is read again.
 
-    With `sent`, rounds of which nothing is sent do not count. So many studies more than are wanted are looked at as
-    `ahead` says.
+    With `sent`, rounds of which nothing is sent, or was taken, do not count. So many studies more than are wanted are
+    looked at as `ahead` says.
     """
 
     digests: Collection[str]
@@ -98,7 +98,7 @@ def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime
     due = select(planned).where(*_at(replay, Step.WAITING), planned.c.due_at <= now).order_by(planned.c.number)
     with ledger.reading() as db:
         rows = db.execute(due.limit(most + known.ahead)).all()
-        before = _latest_read(db, {row.study_instance_uid for row in rows}, known)
+        before = latest_read(db, {row.study_instance_uid for row in rows}, known.digests, sent=known.sent)
     new = [row for row in rows if row.study_instance_uid not in before][:most]
     beyond = new[-1].number if len(new) == most else math.inf
     read = [row for row in rows if row.study_instance_uid in before and row.number < beyond]
@@ -150,7 +150,7 @@ def conclude(ledger: Ledger, held: Claim, verdict: Verdict, reason: str, now: da
 def read_before(ledger: Ledger, study_instance_uids: Collection[str], known: Known) -> Collection[str]:
     """Which of these studies were read before."""
     with ledger.reading() as db:
-        return _latest_read(db, study_instance_uids, known).keys()
+        return latest_read(db, study_instance_uids, known.digests, sent=known.sent).keys()
 
 
 def came(ledger: Ledger, study_instance_uid: str) -> int:
@@ -243,18 +243,6 @@ def _verdict(db: Connection, row: Row[tuple[Any, ...]]) -> tuple[Verdict, str]:
         return Verdict.NOT_WHOLE, f"{closing.received} of {closing.expected} images came; read as it is"
     told = select(readings.c.reason).where(readings.c.round_key == row.key, readings.c.reason != "").distinct()
     return VERDICTS[Outcome(row.outcome)], " ".join(sorted(db.execute(told).scalars()))
-
-
-def _latest_read(db: Connection, study_instance_uids: Collection[str], known: Known) -> dict[str, Row[tuple[Any, ...]]]:
-    """Of each study that one of the cards has read, and not failed to, the latest such round; with its study's UID."""
-    if not known.digests:
-        return {}
-    joined = rounds.join(cards).join(studies, studies.c.key == rounds.c.study_key)
-    read = (rounds.c.state.in_([State.ANALYSED, State.FINISHED]), rounds.c.outcome != Outcome.FAILED)
-    wanted = [~unsent(rounds.c.key)] if known.sent else []
-    mine = (cards.c.digest.in_(known.digests), studies.c.study_instance_uid.in_(study_instance_uids), *read, *wanted)
-    found = select(rounds, studies.c.study_instance_uid).select_from(joined).where(*mine).order_by(rounds.c.number)
-    return {row.study_instance_uid: row for row in db.execute(found)}
 
 
 def _has_images(db: Connection, study_key: str) -> bool:
