@@ -42,7 +42,7 @@ def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: 
 def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
     """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
 
-    The receipt is that of the copy that is kept. Raises SpoolFull, OSError.
+    The receipt is that of the copy that is kept, but says how this one came. Raises SpoolFull, OSError.
     """
     if spool.store(content, receipt):
         LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
@@ -55,7 +55,8 @@ def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
         LOG.info("purged bytes came again", key=receipt.key)
     if not changed:
         LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
-        return first
+        came = ("calling_ae", "called_ae", "address", "association", "received_at", "fetched")
+        return replace(first, **{name: getattr(receipt, name) for name in came})
     corrects = changed <= CORRECTABLE
     key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
     attributes = ", ".join(sorted(changed)) if corrects else ""

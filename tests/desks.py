@@ -103,13 +103,15 @@ def receive(
     at: datetime = T0,
     ledger_away: bool = False,
     address: str = "::1",
+    fetched: str = "",
 ) -> None:
     """One film on the disk and, unless the ledger is away, in the ledger, as the receiver leaves it."""
     content = saved(film, desk.settings.node.state_dir / "film.dcm").read_bytes()
     uids = (film.SOPInstanceUID, film.SOPClassUID, film.StudyInstanceUID, "1.2.840.10008.1.2.1")
     sha256 = hashlib.sha256(content[data_set_at(content)[1] :]).hexdigest()
     came = (sha256, len(content), calling_ae, "CXRNODE", address, "1", at.isoformat())
-    receipt = keep(desk.spool, content, Receipt(desk.spool.key_for(film.SOPInstanceUID), *uids, *came))
+    receipt = Receipt(desk.spool.key_for(film.SOPInstanceUID), *uids, *came, fetched=fetched)
+    receipt = keep(desk.spool, content, receipt)
     if not ledger_away:
         arrivals.note(desk.ledger, [receipt])
 

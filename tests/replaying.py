@@ -20,6 +20,7 @@ from cxrnode.replay.pace import Pace
 from cxrnode.replay.run import Run
 from cxrnode.replay.source import Fetched
 from cxrnode.routing import Choice
+from cxrnode.spool import Receipt
 from tests.builders import chest_like, make_cxr, remade
 from tests.desks import QUIET_S, read_all, turn
 from tests.fakes import ALGORITHM, FakeModel
@@ -45,6 +46,8 @@ class Shelf:
     faults: dict[str, list[Exception | Fetched]] = field(default_factory=dict)
     fetched: Counter[str] = field(default_factory=Counter)
     is_there: bool = True
+    replay: str = ""
+    """whom it fetches for"""
 
     def put(self, *films: FileDataset, faults: tuple[Exception | Fetched, ...] = ()) -> Entry:
         """Lay the films of one study there."""
@@ -52,7 +55,9 @@ class Shelf:
         self.films[study], self.faults[study] = [*films], [*faults]
         return Entry(study=study)
 
-    def fetch(self, entry: Entry) -> Fetched:
+    sender = ""
+
+    def fetch(self, entry: Entry, kept: list[Receipt]) -> Fetched:
         """Its films, or the next fault; a Fetched among those says how many of the films come."""
         self.fetched[entry.study] += 1
         faults = self.faults.get(entry.study)
@@ -62,7 +67,7 @@ class Shelf:
         came = fault or Fetched(sent=len(self.films.get(entry.study, ())))
         for one in self.films.get(entry.study, [])[: came.sent]:
             content = saved(one, self.desk.settings.node.state_dir / "film.dcm").read_bytes()
-            came.receipts.append(keep(self.desk.spool, content, receipt_of(self.desk.spool, content, "OLD", "r", T0)))
+            kept.append(keep(self.desk.spool, content, receipt_of(self.desk.spool, content, "OLD", self.replay, T0)))
         came.absent = came.absent or not (came.sent or came.failed)
         return came
 
@@ -109,6 +114,7 @@ def asked(desk: Desk, *entries: Entry, model: str = "", send: bool = True, again
 
 def begun(shelf: Shelf, replay: Replay, digest: str = ALGORITHM.digest) -> Run:
     """A run of it, as after every start of the command."""
+    shelf.replay = replay.key
     return Run(shelf.desk.ledger, replay, AtOnce(shelf), Pace(), [digest])
 
 

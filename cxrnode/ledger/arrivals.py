@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, select, true, update
 
 from cxrnode.ledger import completions, replayed
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
@@ -32,12 +32,12 @@ def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
     """The same within a transaction."""
     new = 0
     for receipt in receipts:
-        known = db.execute(select(instances.c.study_key).where(instances.c.key == receipt.key)).scalar()
+        known = db.execute(select(instances).where(instances.c.key == receipt.key)).first()
         if known is None:
             _enter(db, receipt)
             new += 1
         else:
-            came_again(db, receipt.key, wanted=replayed.fetching(db, known, _at(receipt)) is not None)
+            _enter_again(db, receipt, known)
     return new
 
 
@@ -64,7 +64,7 @@ def close_settled(
     quiet = rounds.c.last_received_at <= now - timedelta(seconds=quiet_s)
     closed = 0
     with ledger.writing() as db:
-        settled = (quiet | told, ~replayed.of_replay(rounds.c.key))
+        settled = (quiet | told, ~replayed.under_way(rounds.c.key))
         waiting = select(rounds).where(rounds.c.state == State.ARRIVING, *settled)
         for one in db.execute(waiting).all():
             standing = completions.standing(db, one, ae_titles)
@@ -81,15 +81,18 @@ def read_again(
     now: datetime,
     order: Order | None = None,
     closing: Closing = REOPENED,
-) -> str:
+) -> str | None:
     """Make a study's next round ready at once and return its key: one that is arriving, else a new one.
 
-    It covers the images there are, under a task and UIDs of its own; with an `order` it is a replay's.
+    It covers the images there are, under a task and UIDs of its own; with an `order` it is a replay's. None: not now,
+    as one is arriving that is not of this order.
     """
     arriving = select(rounds).where(rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
     if db.execute(arriving).first() is None:
         _open_round(db, study_key, now, order)
     closed = db.execute(arriving).one()
+    if replayed.ordered(db, closed.key) != order:
+        return None
     _close(db, closed, closing, now)
     return str(closed.key)
 
@@ -113,10 +116,28 @@ def _enter(db: Connection, receipt: Receipt) -> None:
             received_at=received_at,
         )
     )
+    order = replayed.owner(db, receipt)
+    heard = order is None or order.send  # a replay that sends nothing corrects nothing that is or will be sent
     if kind is Kind.SOURCE or (
-        kind is Kind.CORRECTION and correct(db, study_key, receipt.key, receipt.corrected, received_at)
+        kind is Kind.CORRECTION and (not heard or correct(db, study_key, receipt.key, receipt.corrected, received_at))
     ):
-        _extend_round(db, study_key, received_at)
+        _extend_round(db, study_key, received_at, order)
+
+
+def _enter_again(db: Connection, receipt: Receipt, known: Row[tuple[Any, ...]]) -> None:
+    """A duplicate; one that is live of what a replay alone has fetched, and may send nothing of, makes it live."""
+    order = replayed.owner(db, receipt)
+    came_again(db, receipt.key, wanted=order is not None)
+    if order is None and known.kind == Kind.SOURCE and not _heard(db, known):
+        _extend_round(db, known.study_key, _at(receipt), None)
+
+
+def _heard(db: Connection, known: Row[tuple[Any, ...]]) -> bool:
+    """Whether an image is covered by a round whose results are sent, or by one that is arriving live."""
+    covers = rounds.c.number >= known.first_round if known.first_round else rounds.c.state == State.ARRIVING
+    its = (rounds.c.study_key == known.study_key, covers, ~replayed.unsent(rounds.c.key))
+    live = ~replayed.of_replay(rounds.c.key) if known.first_round is None else true()
+    return db.execute(select(rounds.c.key).where(*its, live)).first() is not None
 
 
 def _at(receipt: Receipt) -> datetime:
@@ -140,10 +161,10 @@ def _study_key(db: Connection, study_instance_uid: str) -> str:
     return str(found)
 
 
-def _extend_round(db: Connection, study_key: str, received_at: datetime) -> None:
+def _extend_round(db: Connection, study_key: str, received_at: datetime, order: Order | None) -> None:
     """Count the instance towards the round that is still arriving, or open the next one: it is late."""
     arriving = select(rounds).where(rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
-    row, order = db.execute(arriving).first(), replayed.fetching(db, study_key, received_at)
+    row = db.execute(arriving).first()
     if row is None:
         _open_round(db, study_key, received_at, order)
         return

@@ -74,7 +74,7 @@ class Closing:
 
     def words(self, quiet_s: float) -> str:
         """The same as a sentence, `quiet_s` seconds after the last image."""
-        expected = counted(self.expected or 0, "instance")
+        expected = counted(self.expected, "instance") if self.expected is not None else "more"
         return WORDS[self.reason].format(expected=expected, received=self.received, quiet_s=quiet_s)
 
 
@@ -246,6 +246,8 @@ def warnings(db: Connection, round_key: str) -> tuple[str, ...]:
     closing = closing_of(db, round_key)
     if closing is None or closing.reason is not Reason.INCOMPLETE:
         return ()
+    if closing.expected is None:
+        return ("Study incomplete: its source broke off before all of it had come.",)
     return (f"Study incomplete: its source had {closing.expected} instances when {closing.received} had come.",)
 
 

@@ -9,11 +9,13 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, or_, select, update
 
 from cxrnode.ledger.parcels import cancel_due, finish_if_done
+from cxrnode.ledger.replayed import unsent
 from cxrnode.ledger.standing import stood_on
 from cxrnode.ledger.tables import (
     TAKEN,
     Fate,
     Kind,
+    Lane,
     State,
     TaskState,
     Work,
@@ -29,9 +31,10 @@ from cxrnode.ledger.tables import (
 def correct(db: Connection, study_key: str, instance_key: str, attributes: str, now: datetime) -> bool:
     """Take a corrected copy into account; whether the study needs a round that is still arriving, to report it anew.
 
-    Of a round that was not delivered nothing more is sent; of the latest that was, the change is noted.
+    Of a round that was not delivered nothing more is sent; of the latest that was, the change is noted. Rounds of which
+    nothing is sent have no part in it; nor does a replay's take it in that waits to be read, perhaps for long.
     """
-    of_study = select(rounds).where(rounds.c.study_key == study_key).order_by(rounds.c.number)
+    of_study = select(rounds).where(rounds.c.study_key == study_key, ~unsent(rounds.c.key)).order_by(rounds.c.number)
     known = db.execute(of_study).all()
     delivered = _delivered(db, study_key)
     for one in known:
@@ -44,17 +47,23 @@ def correct(db: Connection, study_key: str, instance_key: str, attributes: str, 
     if not known or known[-1].state == State.ARRIVING:
         return True
     latest = known[-1]
-    if latest.state == State.READY and not _being_analysed(db, latest.key):
+    if latest.state == State.READY and latest.lane == Lane.LIVE and not _being_analysed(db, latest.key):
         db.execute(update(instances).where(instances.c.key == instance_key).values(first_round=latest.number))
         return False
     return latest.key not in delivered
 
 
 def outdated(db: Connection, study_key: str, number: int) -> bool:
-    """Whether a correction arrived too late for this round, while it was being analysed: the next one will cover it."""
+    """Whether a correction arrived too late for this round, while it was being analysed: the next one will cover it.
+
+    Not where that is a round of which nothing is sent.
+    """
+    unheard = select(rounds).where(rounds.c.study_key == study_key, unsent(rounds.c.key))
+    silent = {None if row.state == State.ARRIVING else row.number for row in db.execute(unheard)}
     later = or_(instances.c.first_round.is_(None), instances.c.first_round > number)
     waiting = (instances.c.study_key == study_key, instances.c.kind == Kind.CORRECTION, later)
-    return db.execute(select(instances.c.key).where(*waiting)).first() is not None
+    covered_by = set(db.execute(select(instances.c.first_round).where(*waiting)).scalars())
+    return bool(covered_by - silent)
 
 
 def _delivered(db: Connection, study_key: str) -> set[str]:

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, or_, select, update
 
 from cxrnode.finding import Outcome
-from cxrnode.ledger import arrivals
-from cxrnode.ledger.completions import Closing, Reason, closing_of
+from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.earlier import latest_read
-from cxrnode.ledger.replayed import Order
-from cxrnode.ledger.replaytables import Step, planned, replayed
+from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.tables import (
     OPEN,
     Kind,
@@ -29,7 +27,6 @@ from cxrnode.ledger.tables import (
     tasks,
 )
 from cxrnode.plan import Entry, Verdict, as_line
-from cxrnode.spool import Receipt
 
 VERDICTS = {
     Outcome.POSITIVE: Verdict.ANALYSED,
@@ -48,6 +45,17 @@ class Claim:
     number: int
     entry: Entry
     attempts: int
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Until when what arrives of a study is the replay's, unless it goes on; `sender`: the AE title of who sends it.
+
+    It is empty where nobody sends it to the receiver.
+    """
+
+    until: datetime
+    sender: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,8 @@ def load(ledger: Ledger, replay: str, first: int, entries: Sequence[Entry], now:
         db.execute(insert(planned), rows)
 
 
-def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime, known: Known) -> Claimed:
-    """The next studies that are due, in the plan's order, `most` of them, held as being fetched until then.
+def claim(ledger: Ledger, replay: str, most: int, now: datetime, hold: Hold, known: Known) -> Claimed:
+    """The next studies that are due, in the plan's order, `most` of them, held as being fetched.
 
     Those on the way to them that were read before have their verdict by it. One run of a replay claims at a time.
     """
@@ -112,7 +120,7 @@ def claim(ledger: Ledger, replay: str, most: int, now: datetime, until: datetime
             told = f"{reason} Read before, in round {earlier.number}.".strip()
             _conclude(db, _numbered(replay, row.number), verdict, told, now, earlier.key)
             found[verdict] += 1
-        return Claimed(_claimed(db, replay, new, until), found)
+        return Claimed(_claimed(db, replay, new, now, hold), found)
 
 
 def fetching(ledger: Ledger, replay: str) -> set[int]:
@@ -121,11 +129,11 @@ def fetching(ledger: Ledger, replay: str) -> set[int]:
         return set(db.execute(select(planned.c.number).where(*_at(replay, Step.FETCHING))).scalars())
 
 
-def claim_again(ledger: Ledger, replay: str, numbers: Collection[int], until: datetime) -> tuple[Claim, ...]:
-    """Claim what was being fetched when an earlier run ended; without a moment in which nobody fetches it."""
-    with ledger.writing() as db:
-        again = select(planned).where(planned.c.replay_key == replay, planned.c.number.in_(numbers))
-        return _claimed(db, replay, db.execute(again).all(), until)
+def claimed(ledger: Ledger, replay: str, numbers: Collection[int]) -> list[Claim]:
+    """What an earlier run had claimed and was fetching when it ended."""
+    again = select(planned).where(planned.c.replay_key == replay, planned.c.number.in_(numbers))
+    with ledger.reading() as db:
+        return [_claim(row, row.attempts) for row in db.execute(again.order_by(planned.c.number))]
 
 
 def hold(ledger: Ledger, replay: str, until: datetime) -> None:
@@ -138,13 +146,13 @@ def put_back(ledger: Ledger, held: Claim, due_at: datetime, until: datetime, rea
     """Let a study wait until it is due again, still held until then; the attempt `counts` where it may be its fault."""
     waiting = {"step": Step.WAITING, "due_at": due_at, "held_until": until, "reason": reason}
     with ledger.writing() as db:
-        db.execute(update(planned).where(*_is(held)).values(attempts=held.attempts - (not counts), **waiting))
+        db.execute(update(planned).where(*this(held)).values(attempts=held.attempts - (not counts), **waiting))
 
 
 def conclude(ledger: Ledger, held: Claim, verdict: Verdict, reason: str, now: datetime) -> None:
     """Give a study its verdict that was not read."""
     with ledger.writing() as db:
-        _conclude(db, _is(held), verdict, reason, now, None)
+        _conclude(db, this(held), verdict, reason, now, None)
 
 
 def read_before(ledger: Ledger, study_instance_uids: Collection[str], known: Known) -> Collection[str]:
@@ -159,30 +167,6 @@ def came(ledger: Ledger, study_instance_uid: str) -> int:
     count = select(func.count(instances.c.sop_instance_uid.distinct())).select_from(joined)
     with ledger.reading() as db:
         return db.execute(count.where(studies.c.study_instance_uid == study_instance_uid)).scalar_one()
-
-
-def close(
-    ledger: Ledger, held: Claim, order: Order, receipts: Sequence[Receipt], closing: Closing, now: datetime
-) -> bool | None:
-    """Enter what came of a study, and have it read; False: not now, a round of somebody else's is open; None: no image.
-
-    A round that the images began, or else a new one, becomes the replay's and is ready at once.
-    """
-    with ledger.writing() as db:
-        arrivals.enter(db, receipts)
-        study = select(studies.c.key).where(studies.c.study_instance_uid == held.entry.study)
-        study_key = db.execute(study).scalar()
-        if study_key is None or not _has_images(db, study_key):
-            return None
-        open_rounds = (rounds.c.study_key == study_key, rounds.c.state.in_([State.ARRIVING, State.READY]))
-        begun = select(replayed.c.round_key).where(replayed.c.replay_key == held.replay)
-        theirs = rounds.c.key.not_in(begun) | (rounds.c.state == State.READY)
-        if db.execute(select(rounds.c.key).where(*open_rounds, theirs)).first() is not None:
-            return False
-        round_key = arrivals.read_again(db, study_key, now, order, closing)
-        reading = {"step": Step.READING, "round_key": round_key, "held_until": None, "reason": ""}
-        db.execute(update(planned).where(*_is(held)).values(**reading))
-        return True
 
 
 def conclude_read(ledger: Ledger, replay: str, now: datetime) -> Counter[Verdict]:
@@ -217,12 +201,19 @@ def verdicts(ledger: Ledger, replay: str) -> Counter[Verdict]:
         return Counter({Verdict(verdict): many for verdict, many in db.execute(count)})
 
 
-def _claimed(db: Connection, replay: str, rows: Sequence[Row[tuple[Any, ...]]], until: datetime) -> tuple[Claim, ...]:
+def _claimed(
+    db: Connection, replay: str, rows: Sequence[Row[tuple[Any, ...]]], now: datetime, hold: Hold
+) -> tuple[Claim, ...]:
     mine = (planned.c.replay_key == replay, planned.c.number.in_([row.number for row in rows]))
-    fetching = {"step": Step.FETCHING, "held_until": until, "attempts": planned.c.attempts + 1}
+    held = {"held_since": now, "held_until": hold.until, "sender": hold.sender}
     if rows:
-        db.execute(update(planned).where(*mine).values(**fetching))
-    return tuple(Claim(replay, row.number, Entry.model_validate_json(row.entry), row.attempts + 1) for row in rows)
+        fetching = {"step": Step.FETCHING, "attempts": planned.c.attempts + 1}
+        db.execute(update(planned).where(*mine).values(**fetching, **held))
+    return tuple(_claim(row, row.attempts + 1) for row in rows)
+
+
+def _claim(row: Row[tuple[Any, ...]], attempts: int) -> Claim:
+    return Claim(row.replay_key, row.number, Entry.model_validate_json(row.entry), attempts)
 
 
 def _conclude(
@@ -233,19 +224,21 @@ def _conclude(
     now: datetime,
     round_key: str | None,
 ) -> None:
-    done = {"step": Step.DONE, "verdict": verdict, "reason": reason, "at": now, "held_until": None}
+    done = {"step": Step.DONE, "verdict": verdict, "reason": reason, "at": now}
     db.execute(update(planned).where(*mine).values(round_key=round_key, **done))
 
 
 def _verdict(db: Connection, row: Row[tuple[Any, ...]]) -> tuple[Verdict, str]:
     closing = closing_of(db, row.key)
     if closing is not None and closing.reason is Reason.INCOMPLETE:
-        return Verdict.NOT_WHOLE, f"{closing.received} of {closing.expected} images came; read as it is"
+        came = f"{closing.received} of {closing.expected} images" if closing.expected else "Not all images"
+        return Verdict.NOT_WHOLE, f"{came} came; read as it is"
     told = select(readings.c.reason).where(readings.c.round_key == row.key, readings.c.reason != "").distinct()
     return VERDICTS[Outcome(row.outcome)], " ".join(sorted(db.execute(told).scalars()))
 
 
-def _has_images(db: Connection, study_key: str) -> bool:
+def has_images(db: Connection, study_key: str) -> bool:
+    """Whether there is an image of a study to be read."""
     kept = ~exists().where(purges.c.instance_key == instances.c.key)
     mine = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, kept)
     return db.execute(select(instances.c.key).where(*mine)).first() is not None
@@ -255,7 +248,8 @@ def _at(replay: str, step: Step) -> tuple[ColumnElement[bool], ...]:
     return planned.c.replay_key == replay, planned.c.step == step
 
 
-def _is(held: Claim) -> tuple[ColumnElement[bool], ...]:
+def this(held: Claim) -> tuple[ColumnElement[bool], ...]:
+    """That a row of `planned` is this study's."""
     return _numbered(held.replay, held.number)
 
 

@@ -103,8 +103,7 @@ def _deliveries(db: Connection, mine: Sequence[ColumnElement[bool]]) -> list[Wai
 def _analyse_again(db: Connection, latest: Row[tuple[object, ...]], now: datetime) -> bool:
     if db.execute(given_up().where(rounds.c.key == latest.key)).first() is None:
         return False
-    read_again(db, latest.study_key, now, ordered(db, latest.key))
-    return True
+    return read_again(db, latest.study_key, now, ordered(db, latest.key)) is not None
 
 
 def _send_again(db: Connection, latest: Row[tuple[object, ...]], one: Waiting, now: datetime) -> bool:

@@ -42,7 +42,9 @@ planned = Table(
     Column("step", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("due_at", Utc, nullable=False),
-    Column("held_until", Utc),  # while it is fetched
+    Column("held_since", Utc),  # these two: while it is fetched, and a while after
+    Column("held_until", Utc),
+    Column("sender", String(16), nullable=False, default=""),  # who was asked to send it to the receiver
     Column("round_key", KEY, ForeignKey("rounds.key")),
     Column("verdict", String(16)),
     Column("reason", Text, nullable=False, default=""),

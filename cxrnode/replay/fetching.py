@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger.planned import Claim
 from cxrnode.replay.source import Fetched, Source
+from cxrnode.spool import Receipt
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Landed:
     began_at: datetime
     ended_at: datetime
     fetched: Fetched | None = None
+    receipts: tuple[Receipt, ...] = ()
+    """of what this process has kept of it, also where an error ended it"""
     error: Exception | None = None
     source_answers: bool = True
     """of a source that gave no answer: whether it does to others"""
@@ -34,6 +37,11 @@ class Fetching:
         self._source, self._most = source, threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
         self._futures: dict[Future[Landed], int] = {}
+
+    @property
+    def sender(self) -> str:
+        """Who sends to the node's receiver when it is asked, by its AE title."""
+        return self._source.sender
 
     @property
     def free(self) -> int:
@@ -66,11 +74,14 @@ class Fetching:
         self._threads.shutdown()
 
     def _fetch(self, claim: Claim) -> Landed:
-        began_at = datetime.now(UTC)
+        began_at, kept = datetime.now(UTC), list[Receipt]()
+        fetched: Fetched | None = None
+        error: Exception | None = None
+        answers = True
         try:
-            fetched = self._source.fetch(claim.entry)
-        except PeerUnavailable as error:
-            return Landed(claim, began_at, datetime.now(UTC), error=error, source_answers=self._source.answers())
-        except Exception as error:  # noqa: BLE001  the edge of a thread; a stranger's bytes may raise anything
-            return Landed(claim, began_at, datetime.now(UTC), error=error)
-        return Landed(claim, began_at, datetime.now(UTC), fetched)
+            fetched = self._source.fetch(claim.entry, kept)
+        except PeerUnavailable as unavailable:
+            error, answers = unavailable, self._source.answers()
+        except Exception as fault:  # noqa: BLE001  the edge of a thread; a stranger's bytes may raise anything
+            error = fault
+        return Landed(claim, began_at, datetime.now(UTC), fetched, tuple(kept), error, answers)

@@ -8,7 +8,7 @@ from cxrnode.filed import open_file
 from cxrnode.intake import keep, receipt_of
 from cxrnode.plan import Entry
 from cxrnode.replay.source import Fetched
-from cxrnode.spool import Spool
+from cxrnode.spool import Receipt, Spool
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Files:
     largest: int
     calling_ae: str = ""
 
-    def fetch(self, entry: Entry) -> Fetched:
+    sender = ""
+
+    def fetch(self, entry: Entry, kept: list[Receipt]) -> Fetched:
         """Every file that can be read; the others count as failed."""
         fetched = Fetched()
         for name in entry.files:
@@ -31,7 +33,7 @@ class Files:
                 fetched.failed += 1
                 fetched.reason = str(error)
             else:
-                fetched.receipts.append(keep(self.spool, content, receipt))
+                kept.append(keep(self.spool, content, receipt))
                 fetched.sent += 1
         return fetched
 
@@ -44,7 +46,9 @@ class Files:
 class Kept:
     """What the node has."""
 
-    def fetch(self, _entry: Entry) -> Fetched:
+    sender = ""
+
+    def fetch(self, _entry: Entry, _kept: list[Receipt]) -> Fetched:
         """Nothing: it is there."""
         return Fetched()
 

@@ -28,28 +28,36 @@ class FromArchive:
     node: Node
     receiving: Receiving
 
-    def fetch(self, entry: Entry) -> Fetched:
+    @property
+    def sender(self) -> str:
+        """The archive's AE title, where it is asked by C-MOVE."""
+        return self.archive.ae_title or "" if self.archive.retrieve == "move" else ""
+
+    def fetch(self, entry: Entry, kept: list[Receipt]) -> Fetched:
         """One retrieval of a whole study."""
         if self.archive.retrieve == "move":
             return self._moved(entry)
-        receipts: list[Receipt] = []
-        take = self._take(entry.study, receipts)
+        take = self._take(entry.study, kept)
         if self.archive.retrieve == "get":
-            return self._fetched(get(self.archive, self.node.ae_title, entry.study, take), receipts)
+            return self._fetched(get(self.archive, self.node.ae_title, entry.study, take))
         from cxrnode.web import get_study  # its library is slow to import
 
-        return self._fetched(get_study(self.archive, entry.study, take), receipts)
+        return self._fetched(get_study(self.archive, entry.study, take))
 
     def _moved(self, entry: Entry) -> Fetched:
+        self.spool.require_room()  # the receiver would refuse each image, and the archive be blamed for it
         try:
             retrieved = move(self.archive, self.node.ae_title, self.node.ae_title, entry.study)
         except PeerRefused:
+            self.spool.require_room()
             if self._receiver_listens():
                 raise
             raise PeerUnavailable(self._deaf) from None
-        fetched = self._fetched(retrieved, [])
-        if fetched.failed and not self._receiver_listens():
-            raise PeerUnavailable(self._deaf)
+        fetched = self._fetched(retrieved)
+        if fetched.failed:
+            self.spool.require_room()
+            if not self._receiver_listens():
+                raise PeerUnavailable(self._deaf)
         fetched.to_receiver = True
         return fetched
 
@@ -67,7 +75,7 @@ class FromArchive:
             return False
         return True
 
-    def _take(self, study_instance_uid: str, receipts: list[Receipt]) -> Callable[[bytes], int]:
+    def _take(self, study_instance_uid: str, kept: list[Receipt]) -> Callable[[bytes], int]:
         sender = self.archive.ae_title or self.archive.name[:16].upper()
 
         def take(content: bytes) -> int:
@@ -77,15 +85,15 @@ class FromArchive:
                 return CANNOT_UNDERSTAND
             if receipt.study_instance_uid != study_instance_uid:
                 return DOES_NOT_MATCH
-            receipts.append(keep(self.spool, content, receipt))
+            kept.append(keep(self.spool, content, receipt))
             return STORED
 
         return take
 
-    def _fetched(self, retrieved: Retrieved, receipts: list[Receipt]) -> Fetched:
+    def _fetched(self, retrieved: Retrieved) -> Fetched:
         sent, failed = retrieved.completed, retrieved.failed
         if sent or failed:
-            return Fetched(receipts, sent, failed, retrieved.reason)
+            return Fetched(sent, failed, retrieved.reason)
         return Fetched(absent=True, reason=f"{self.archive.name} has no such study.")
 
     def _receiver_listens(self) -> bool:

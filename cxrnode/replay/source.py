@@ -1,6 +1,7 @@
 """What a replay asks of wherever its studies are: fetch one into the spool, and say what came of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from cxrnode.plan import Entry
@@ -9,9 +10,8 @@ from cxrnode.spool import Receipt
 
 @dataclass
 class Fetched:
-    """What came of one study: what this process kept of it, and how many images its source has sent and failed to."""
+    """What came of one study: how many images its source has sent, and failed to."""
 
-    receipts: list[Receipt] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
     reason: str = ""
@@ -22,13 +22,21 @@ class Fetched:
     """it was sent to the node's receiver, and what of it the ledger knows is to be seen"""
 
 
+HELD = timedelta(minutes=2)
+"""So long after it was fetched what an archive still sends of a study is the replay's, though it does not say so."""
+
+
 class Source(Protocol):
     """Where studies are fetched from; several at a time, in threads."""
 
-    def fetch(self, entry: Entry) -> Fetched:
-        """Fetch a study's images into the spool.
+    @property
+    def sender(self) -> str:
+        """The AE title of who sends to the node's receiver when it is asked; empty where nobody does."""
 
-        Raises PeerUnavailable, SpoolFull: later; PeerRefused: never.
+    def fetch(self, entry: Entry, kept: list[Receipt]) -> Fetched:
+        """Fetch a study's images into the spool; `kept` gets the receipt of each that this process has kept there.
+
+        Raises PeerUnavailable, SpoolFull, OSError: later; SettingsError: no study could be; PeerRefused: never.
         """
 
     def answers(self) -> bool:

@@ -15,7 +15,7 @@ from time import perf_counter
 
 from cxrnode import plan
 from cxrnode.ledger import Ledger, planned, replays
-from cxrnode.ledger.planned import Known
+from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replays import Request
 from cxrnode.plan import Entry, Head, Origin, Verdict
 from tests.bench.figures import Figure, timed
@@ -75,7 +75,7 @@ def measure(studies: int, folder: Path) -> dict[str, float]:
 
 def _claim(ledger: Ledger, replay: str) -> None:
     """Two studies; nobody has read them before."""
-    claimed = planned.claim(ledger, replay, 2, NOW, NOW + timedelta(minutes=2), Known(["0" * 64], sent=True))
+    claimed = planned.claim(ledger, replay, 2, NOW, Hold(NOW + timedelta(minutes=2)), Known(["0" * 64], sent=True))
     if len(claimed.studies) != 2:
         raise AssertionError(claimed)
 
