@@ -52,7 +52,7 @@ class Receipt:
     corrected: str = ""
     """the patient and study attributes in which it differs from that one, by keyword, where it differs in no others"""
     fetched: str = ""
-    """by whom, where it did not come by itself: the key of the replay, or MOVED, for whichever replay had asked for it"""
+    """by whom, where it did not come by itself: a replay's key, or MOVED, for whichever replay had asked for it"""
 
 
 class Spool:
