@@ -64,26 +64,26 @@ def preview(asked: Asked, settings: Settings, manner: Manner, saved_to: Path | N
 
 
 def replay(asked: Asked, settings: Settings, manner: Manner) -> bool:
-    """Run what was asked for, or go on with it; whether every study has its verdict. Raises SettingsError."""
+    """Run what was asked for, or go on with it; whether every study has its verdict. Raises SettingsError.
+
+    The plan is made and proved before a replay is begun by it: what cannot be done leaves none. One host runs a replay:
+    its plan, and the lock that keeps a second run off, lie in that host's state folder.
+    """
+    if manner.verdicts is not None and not os.access(manner.verdicts.absolute().parent, os.W_OK):
+        raise SettingsError(f"{manner.verdicts}: no file can be written there; wanted a folder that there is")
     ledger = Ledger(settings.ledger_url)
     digests = digests_of(settings, asked.model)
-    run = _begun(asked, settings, ledger)
-    folder = _folder(settings) / run.key
+    begun = replays.unfinished(ledger, asked.request) or _begun(asked, settings, ledger, manner)
+    folder = _folder(settings) / begun.key
     folder.mkdir(mode=0o700, exist_ok=True)
-    verdict_file = manner.verdicts or folder / "verdicts.csv"
-    if not os.access(verdict_file.absolute().parent, os.W_OK):
-        raise SettingsError(f"{verdict_file}: no file can be written there; wanted a folder that there is")
     try:
         with locked(folder):
-            path = asked.plan or folder / "plan.jsonl"
+            run = replays.of_key(ledger, begun.key)  # what another run of it has done until now
             if run.loaded_at is None:
-                if not path.exists():
-                    _make(asked, settings, ledger, path)
-                _show(path, asked, settings, ledger, manner)
-                _load(ledger, run, path)
-            return _run(run, settings, manner, ledger, digests, verdict_file)
+                _load(ledger, run, _plan_of(asked, settings, ledger, manner, folder))
+            return _run(run, settings, manner, ledger, digests, manner.verdicts or folder / "verdicts.csv")
     except BlockingIOError:
-        raise SettingsError(f"replay {run.key[:8]} is running already; wanted one run of it at a time") from None
+        raise SettingsError(f"replay {begun.key[:8]} is running already; wanted one run of it at a time") from None
 
 
 def digests_of(settings: Settings, model: str) -> frozenset[str]:
@@ -93,15 +93,35 @@ def digests_of(settings: Settings, model: str) -> frozenset[str]:
     return frozenset(served(*one, zoo_dir=zoo, lungs=lungs, gate=gate).digest for one in wanted)
 
 
-def _begun(asked: Asked, settings: Settings, ledger: Ledger) -> Replay:
-    """The replay that was asked for in these words and has not ended, or a new one."""
-    now, head = datetime.now(UTC), plan.head_of(asked.plan) if asked.plan else None
-    try:
-        with locked(_folder(settings)):
-            earlier = replays.unfinished(ledger, asked.request)
-            return earlier or replays.begin(ledger, asked.request, head or _head(asked, now), now)
-    except BlockingIOError:
-        raise SettingsError("another replay is begun at this very moment; wanted one after the other") from None
+def _begun(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> Replay:
+    head = plan.head_of(_planned(asked, settings, ledger, manner))
+    return replays.begin(ledger, asked.request, head, datetime.now(UTC))
+
+
+def _planned(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> Path:
+    """A plan of what was asked for, read to its end and shown. Raises SettingsError."""
+    path = asked.plan or _draft(asked, settings)
+    if asked.plan is None:
+        _make(asked, settings, ledger, path)
+    head = plan.head_of(path)
+    if head.origin is Origin.ARCHIVE:
+        archive_named(settings, head.archive)
+    _show(path, asked, settings, ledger, manner)
+    return path
+
+
+def _plan_of(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner, folder: Path) -> Path:
+    """The plan of a replay that was begun, taken into its folder where it is not a file of the asker's own."""
+    path, draft = asked.plan or folder / "plan.jsonl", _draft(asked, settings)
+    if not path.exists():
+        draft = draft if draft.exists() else _planned(asked, settings, ledger, manner)
+        draft.replace(path)
+    return path
+
+
+def _draft(asked: Asked, settings: Settings) -> Path:
+    """Where a plan lies until its replay is begun; what a killed run left there, the next of these words replaces."""
+    return _folder(settings) / f"{asked.request.digest}.jsonl"
 
 
 def _head(asked: Asked, now: datetime) -> Head:

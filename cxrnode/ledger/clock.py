@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.replaytables import planned, replays
 from cxrnode.ledger.tables import OPEN, State, circuits, questions, rounds, tasks, transactions
 
 TOLERANCE = timedelta(minutes=10)
@@ -16,12 +17,14 @@ HAPPENED = (
     select(func.max(tasks.c.submitted_at)).where(UNDONE),
     select(func.max(rounds.c.last_received_at)).where(ARRIVING),
     select(func.max(circuits.c.opened_at)),
+    select(func.max(replays.c.loaded_at)).where(replays.c.finished_at.is_(None)),
 )
 """Moments that were noted as they came, and so never lie ahead by more than the hosts' clocks differ."""
 WAITED_FOR = (
     *(getattr(tasks.c, name) for name in ("created_at", "due_at", "leased_until", "submitted_at")),
     *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
-    *(questions.c.asked_at, questions.c.ask_at),
+    *(questions.c.asked_at, questions.c.ask_at, replays.c.loaded_at),
+    *(planned.c.due_at, planned.c.held_since, planned.c.held_until),
 )
 """Every moment that something is measured from, or waits for."""
 

@@ -101,26 +101,30 @@ def load(ledger: Ledger, replay: str, first: int, entries: Sequence[Entry], now:
 def claim(ledger: Ledger, replay: str, most: int, now: datetime, hold: Hold, known: Known) -> Claimed:
     """The next studies that are due, in the plan's order, `most` of them, held as being fetched.
 
-    Those on the way to them that were read before have their verdict by it. One run of a replay claims at a time.
+    Those on the way to them that were read before have their verdict by it; a study that a plan names twice waits while
+    it is under way by its other name. One run of a replay claims at a time.
     """
-    due = select(planned).where(*_at(replay, Step.WAITING), planned.c.due_at <= now).order_by(planned.c.number)
+    due = select(planned).where(*_at(replay, Step.WAITING), planned.c.due_at <= now, ~_twin_under_way())
     with ledger.reading() as db:
-        rows = db.execute(due.limit(most + known.ahead)).all()
+        found: dict[str, Row[tuple[Any, ...]]] = {}
+        for row in db.execute(due.order_by(planned.c.number).limit(most + known.ahead)):
+            found.setdefault(row.study_instance_uid, row)
+        rows = list(found.values())
         before = latest_read(db, {row.study_instance_uid for row in rows}, known.digests, sent=known.sent)
     new = [row for row in rows if row.study_instance_uid not in before][:most]
     beyond = new[-1].number if len(new) == most else math.inf
     read = [row for row in rows if row.study_instance_uid in before and row.number < beyond]
     if not new and not read:
         return Claimed((), Counter())
-    found: Counter[Verdict] = Counter()
+    verdicts: Counter[Verdict] = Counter()
     with ledger.writing() as db:
         for row in read:
             earlier = before[row.study_instance_uid]
             verdict, reason = _verdict(db, earlier)
             told = f"{reason} Read before, in round {earlier.number}.".strip()
             _conclude(db, _numbered(replay, row.number), verdict, told, now, earlier.key)
-            found[verdict] += 1
-        return Claimed(_claimed(db, replay, new, now, hold), found)
+            verdicts[verdict] += 1
+        return Claimed(_claimed(db, replay, new, now, hold), verdicts)
 
 
 def fetching(ledger: Ledger, replay: str) -> set[int]:
@@ -242,6 +246,12 @@ def has_images(db: Connection, study_key: str) -> bool:
     kept = ~exists().where(purges.c.instance_key == instances.c.key)
     mine = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, kept)
     return db.execute(select(instances.c.key).where(*mine)).first() is not None
+
+
+def _twin_under_way() -> ColumnElement[bool]:
+    twin = planned.alias()
+    same = (twin.c.replay_key == planned.c.replay_key, twin.c.study_instance_uid == planned.c.study_instance_uid)
+    return exists().where(*same, twin.c.step.in_([Step.FETCHING, Step.READING]))
 
 
 def _at(replay: str, step: Step) -> tuple[ColumnElement[bool], ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, new_key
@@ -39,25 +39,37 @@ class Request:
 
 def unfinished(ledger: Ledger, request: Request) -> Replay | None:
     """The latest replay that was asked for with the same words and has not come to its end."""
-    mine = (replays.c.request == request.digest, replays.c.finished_at.is_(None))
     with ledger.reading() as db:
-        row = db.execute(select(replays).where(*mine).order_by(replays.c.made_at.desc())).first()
-        return _replay(row) if row else None
+        return _unfinished(db, request)
 
 
 def begin(ledger: Ledger, request: Request, head: Head, now: datetime) -> Replay:
-    """Note a new replay, whose plan is still to be loaded."""
+    """A new replay, whose plan is still to be loaded, or the one of the same words that was begun and has not ended."""
     wanted = {"model": request.model, "send": int(request.send), "again": int(request.again)}
     values = {"key": new_key(), "request": request.digest, "head": head.model_dump_json(), "made_at": now} | wanted
     with ledger.writing() as db:
+        if (earlier := _unfinished(db, request)) is not None:
+            return earlier
         db.execute(insert(replays).values(**values))
         return _replay(db.execute(select(replays).where(replays.c.key == values["key"])).one())
 
 
-def clear(ledger: Ledger, replay: str) -> None:
-    """Forget what was loaded of a plan that was not loaded whole."""
-    with ledger.writing() as db:
-        db.execute(delete(planned).where(planned.c.replay_key == replay))
+def of_key(ledger: Ledger, replay: str) -> Replay:
+    """How a replay stands now."""
+    with ledger.reading() as db:
+        return _replay(db.execute(select(replays).where(replays.c.key == replay)).one())
+
+
+def clear(ledger: Ledger, replay: str, bite: int = 2000) -> None:
+    """Forget what was loaded of a plan that was not loaded whole; in bites, so that no other writer waits long."""
+    mine = planned.c.replay_key == replay
+    first = select(planned.c.number).where(mine).order_by(planned.c.number).limit(bite)
+    while True:
+        with ledger.writing() as db:
+            numbers = db.execute(first).scalars().all()
+            if not numbers:
+                return
+            db.execute(delete(planned).where(mine, planned.c.number <= numbers[-1]))
 
 
 def loaded(ledger: Ledger, replay: str, now: datetime) -> None:
@@ -94,6 +106,12 @@ def listed(ledger: Ledger) -> list[Replay]:
     """Every replay, the latest first."""
     with ledger.reading() as db:
         return [_replay(row) for row in db.execute(select(replays).order_by(replays.c.made_at.desc()))]
+
+
+def _unfinished(db: Connection, request: Request) -> Replay | None:
+    mine = (replays.c.request == request.digest, replays.c.finished_at.is_(None))
+    row = db.execute(select(replays).where(*mine).order_by(replays.c.made_at.desc())).first()
+    return _replay(row) if row else None
 
 
 def _note(ledger: Ledger, replay: str, **values: datetime) -> None:

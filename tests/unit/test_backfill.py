@@ -1,6 +1,7 @@
 """`cxrnode replay` at the command line: what it shows, what it writes and what it refuses."""
 
 import json
+import shutil
 import stat
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -10,15 +11,17 @@ import pytest
 import tomli_w
 from typer.testing import CliRunner, Result
 
+from cxrnode import plan as plans
 from cxrnode import verdicts
 from cxrnode.backfill.progress import shown
 from cxrnode.cli import app, main
 from cxrnode.errors import SettingsError
-from cxrnode.ledger import Ledger, concluded, replays
+from cxrnode.ledger import Ledger, concluded, planned, replays
 from cxrnode.ledger.replays import Request
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Head, Origin, Verdict, entries_of
+from cxrnode.plan import Entry, Head, Origin, Verdict, entries_of
 from cxrnode.replay.asked import Asked
+from cxrnode.replay.run import Run
 from cxrnode.replay.standing import Standing
 from cxrnode.settings import load
 from cxrnode.spool import locked
@@ -172,6 +175,102 @@ def test_what_cannot_be_done_is_said_in_a_line(
     given = [one.replace("PATH", str(films)) for one in arguments]
 
     assert told in refused(capsys, monkeypatch, "replay", *given)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere",),
+        ("--archive", "main", "--from", "2026-01-01"),
+        ("--plan", "PLAN-OF-NO-ARCHIVE"),
+        ("--plan", "CUT-PLAN"),
+        ("PATH", "--verdicts", "PATH/none/verdicts.csv"),
+    ],
+)
+def test_what_cannot_be_done_leaves_no_replay(
+    config: Path,
+    films: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    """Red when a replay is begun before its plan is proved: it would be "being planned" for ever."""
+    lost, cut = config.parent / "lost.jsonl", config.parent / "cut.jsonl"
+    plans.write(lost, Head(origin=Origin.ARCHIVE, archive="lost", made_at=T0), [Entry(study="1.2")])
+    plans.write(cut, Head(origin=Origin.SPOOL, made_at=T0), [Entry(study="1.2")])
+    cut.write_text(cut.read_text() + '{"study": ')
+    named = {"PLAN-OF-NO-ARCHIVE": str(lost), "CUT-PLAN": str(cut)}
+    refused(capsys, monkeypatch, "replay", *(named.get(one, one.replace("PATH", str(films))) for one in arguments))
+
+    settings = load(config)
+    assert replays.listed(Ledger(settings.ledger_url)) == []
+    folder = settings.node.state_dir / "replays"
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("cut_at", ["begin", "replace", "load", "loaded"])
+def test_a_replay_that_is_cut_off_before_its_plan_is_loaded_is_gone_on_with(
+    config: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str
+) -> None:
+    """Killed there: one replay is begun at most, and no plan is left beside the folders."""
+    listing = config.parent / "list.csv"
+    listing.write_text("study\n1.2.3\n1.2.4\n")
+    arguments = ("replay", "--from-spool", "--list", str(listing))
+    rooms: dict[str, object] = {"begin": replays, "loaded": replays, "load": planned, "replace": Path}
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    def own_plan(path: Path, target: Path) -> Path:
+        if target.name == "plan.jsonl":
+            raise KilledError
+        return Path(shutil.move(path, target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rooms[cut_at], cut_at, own_plan if cut_at == "replace" else killed)
+        with pytest.raises(KilledError):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+    folder = load(config).node.state_dir / "replays"
+    drafts = list(folder.glob("*.jsonl"))
+    assert [stat.S_IMODE(draft.stat().st_mode) for draft in drafts] == [0o600] * (cut_at in {"begin", "replace"})
+    begun = json.loads(run("replays", "--json").output)
+    assert [one["state"] for one in begun] == ["being planned"] * (cut_at != "begin")
+
+    run(*arguments)
+    (ended,) = json.loads(run("replays", "--json").output)
+    assert (ended["state"], ended["verdicts"]) == ("ended", {"not found": 2})
+    assert list(folder.glob("*.jsonl")) == []
+    assert len(list(folder.glob("*/plan.jsonl"))) == 1
+
+
+@pytest.mark.usefixtures("config")
+def test_the_replays_are_told_to_machines(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text("study\n1.2.3\n")
+    run("replay", "--from-spool", "--list", str(listing), "--no-send", "--again")
+    (told,) = json.loads(run("replays", "--json").output)
+
+    wanted = {"source": "spool", "model": "", "send": False, "again": True, "state": "ended", "paused_at": None}
+    assert wanted.items() <= told.items()
+    assert told["asked"] == {"from-spool": "yes", "list": str(listing)}
+    assert (told["steps"], told["verdicts"]) == ({"done": 1}, {"not found": 1})
+    assert told["made_at"] <= told["loaded_at"] <= told["finished_at"]
+    assert len(told["key"]) == 32
+
+
+@pytest.mark.usefixtures("config")
+def test_a_run_that_is_stopped_ends_with_status_1_and_the_same_command_goes_on(
+    films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "go", lambda *_: False)
+        told = run("replay", str(films), status=1).output
+    assert "Stopped:" in told
+    assert "The same command goes on." in told
+    assert [one["state"] for one in json.loads(run("replays", "--json").output)] == ["under way"]
 
 
 def test_a_replay_that_is_running_is_not_run_twice(

@@ -3,9 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from cxrnode.errors import StaleLease
-from cxrnode.ledger import arrivals, clock, work
+from cxrnode.ledger import arrivals, clock, planned, replays, replaytables, work
+from cxrnode.ledger.planned import Hold, Known
+from cxrnode.ledger.replays import Request
+from cxrnode.plan import Entry, Head, Origin
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
 JUMP = timedelta(hours=5)
@@ -42,6 +46,22 @@ def test_the_task_of_a_worker_that_died_is_leased_again_when_its_lease_would_hav
 
     assert work.lease(bench.ledger, lost.task_key, now + timedelta(seconds=LEASE_S - 1), LEASE_S) == []
     assert work.lease(bench.ledger, lost.task_key, now + timedelta(seconds=LEASE_S), LEASE_S)
+
+
+def test_a_study_of_a_replay_is_due_and_held_as_long_as_without_the_jump(bench: Bench) -> None:
+    """Red without a moment of the replay's own among what happened, or without either of those that are waited for."""
+    head, nothing = Head(origin=Origin.SPOOL, made_at=T0), Known((), sent=False)
+    replay = replays.begin(bench.ledger, Request("a", "", send=True, again=False), head, T0).key
+    planned.load(bench.ledger, replay, 1, [Entry(study=uid) for uid in ("1.1", "1.2", "1.3")], T0)
+    replays.loaded(bench.ledger, replay, T0)
+    planned.claim(bench.ledger, replay, 1, T0, Hold(T0 + SOON), nothing)
+    now = T0 - JUMP
+
+    assert clock.put_back(bench.ledger, now) == JUMP
+    with bench.ledger.reading() as db:
+        assert set(db.execute(select(replaytables.planned.c.held_until)).scalars()) == {None, now + SOON}
+    assert not clock.put_back(bench.ledger, now)
+    assert len(planned.claim(bench.ledger, replay, 2, now, Hold(now + SOON), nothing).studies) == 2
 
 
 def test_a_clock_that_goes_on_is_left_alone_and_so_is_one_that_is_a_little_behind(bench: Bench) -> None:

@@ -119,7 +119,7 @@ def test_what_no_destination_wanted_was_read_before(tmp_path: Path, pacs: FakePa
 
 
 def test_another_model_s_results_are_left_standing(shelf: Shelf, pacs: FakePacs) -> None:
-    """What is done by this model is skipped; red when what was superseded before it was sent counts as not taken."""
+    """What is done by this model is skipped."""
     entry = shelf.put(film())
     pacs.rejects = [(1, 1, 1)] * 500  # nothing arrives
     replay = asked(shelf.desk, entry)
