@@ -23,9 +23,10 @@ fuzz:  ## run each fuzzer for MINUTES=10, and print seeds, rounds and what was f
 
 soak: STUDIES ?= 2000
 soak: SENDERS ?= 8
-soak:  ## the kill matrix in full, then STUDIES=2000 from SENDERS=8 while things go wrong (SOAK_SEED=n repeats the choices)
+soak:  ## the kill matrix in full, a replay of 300 studies, then STUDIES=2000 from SENDERS=8 while things go wrong (SOAK_SEED=n repeats the choices)
 	@.ci/setup test
 	@OMP_NUM_THREADS=1 MATRIX_TIMES=3 MATRIX_AWAY_S=60 .venv/bin/python -m pytest tests/flow/test_*_matrix.py
+	@OMP_NUM_THREADS=1 REPLAY_STUDIES=300 .venv/bin/python -m pytest tests/flow/test_replay.py
 	@OMP_NUM_THREADS=1 .venv/bin/python -m tests.soak.run --studies $(STUDIES) --senders $(SENDERS)
 
 bench:  ## how long things take, beside what was promised: tests-out/bench.json (ARGS="million" runs that alone)
