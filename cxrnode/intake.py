@@ -42,21 +42,24 @@ def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: 
 def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
     """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
 
-    The receipt is that of the copy that is kept, but says how this one came. Raises SpoolFull, OSError.
+    Of an image whose bytes were purged a copy that a replay has fetched takes the place, whatever its content: an
+    archive may have changed attributes meanwhile. The receipt is that of the copy that is kept, but says how this one
+    came. Raises SpoolFull, OSError.
     """
     if spool.store(content, receipt):
         LOG.info("stored", key=receipt.key, size=receipt.size, calling_ae=receipt.calling_ae)
         return receipt
     first = spool.receipt(receipt.key)
     same = first.sha256 == receipt.sha256
+    if receipt.fetched and not spool.image(receipt.key).exists() and _of_one_study(first, receipt):
+        restored = first if same else receipt
+        spool.restore(content, restored)
+        LOG.info("purged bytes came again", key=receipt.key, same=same)
+        return _again(restored, receipt)
     changed = set() if same else _changed(spool.image(receipt.key), content)
-    if same and not spool.image(receipt.key).exists():
-        spool.restore(receipt.key, content)
-        LOG.info("purged bytes came again", key=receipt.key)
     if not changed:
         LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
-        came = ("calling_ae", "called_ae", "address", "association", "received_at", "fetched")
-        return replace(first, **{name: getattr(receipt, name) for name in came})
+        return _again(first, receipt)
     corrects = changed <= CORRECTABLE
     key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
     attributes = ", ".join(sorted(changed)) if corrects else ""
@@ -68,6 +71,15 @@ def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
     else:
         LOG.warning("other content under a known UID kept aside", key=key, first=receipt.key)
     return aside
+
+
+def _of_one_study(first: Receipt, receipt: Receipt) -> bool:
+    return first.study_instance_uid == receipt.study_instance_uid
+
+
+def _again(known: Receipt, receipt: Receipt) -> Receipt:
+    came = ("calling_ae", "called_ae", "address", "association", "received_at", "fetched")
+    return replace(known, **{name: getattr(receipt, name) for name in came})
 
 
 def _changed(first: Path, content: bytes) -> set[str]:

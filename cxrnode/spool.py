@@ -130,23 +130,22 @@ class Spool:
         On return the bytes, the receipt, and the folders they lie in are fsynced. Raises SpoolFull, OSError.
         """
         with self._room_for(len(content)), self._incoming() as folder:
-            write_durably(folder / "image.dcm", content)
-            write_durably(folder / "receipt.json", json.dumps(asdict(receipt)).encode())
+            _write_both(folder, content, receipt)
             sync_folder(folder)
             reached(Point.BEFORE_RENAME)
             return self._place(folder, self._folder(receipt.key))
 
-    def restore(self, key: str, content: bytes) -> None:
-        """Write the bytes of an instance that was purged, durably, beside its receipt. Raises SpoolFull, OSError."""
-        folder = self._folder(key)
-        draft = folder / f"image.{secrets.token_hex(4)}.draft"
-        with self._room_for(len(content)):
-            try:
-                write_durably(draft, content)
-                draft.rename(folder / "image.dcm")
-            finally:
-                draft.unlink(missing_ok=True)
-        sync_folder(folder)
+    def restore(self, content: bytes, receipt: Receipt) -> None:
+        """Write the bytes of an instance that was purged, durably, and their receipt. Raises SpoolFull, OSError.
+
+        The receipt is in its place first: a crash in between leaves an instance whose bytes are still gone.
+        """
+        there = self._folder(receipt.key)
+        with self._room_for(len(content)), self._incoming() as folder:
+            _write_both(folder, content, receipt)
+            for name in ("receipt.json", "image.dcm"):
+                (folder / name).rename(there / name)
+                sync_folder(there)
 
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
         """Write one result object's bytes durably and return where; written again, the same name is replaced whole.
@@ -249,6 +248,11 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         reached(Point.BEFORE_FSYNC)
         os.fsync(file.fileno())
+
+
+def _write_both(folder: Path, content: bytes, receipt: Receipt) -> None:
+    write_durably(folder / "image.dcm", content)
+    write_durably(folder / "receipt.json", json.dumps(asdict(receipt)).encode())
 
 
 def _subfolders(folder: Path) -> int:

@@ -11,7 +11,7 @@ from cxrnode.ledger import completions, replayed
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
-from cxrnode.ledger.purged import came_again
+from cxrnode.ledger.purged import came_again, is_kept
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.tables import Kind, Lane, State, Work, instances, objects, questions, rounds, studies
 from cxrnode.ledger.work import add_task
@@ -127,8 +127,8 @@ def _enter(db: Connection, receipt: Receipt) -> None:
 def _enter_again(db: Connection, receipt: Receipt, known: Row[tuple[Any, ...]]) -> None:
     """A duplicate; one that is live of what a replay alone has fetched, and may send nothing of, makes it live."""
     order = replayed.owner(db, receipt)
-    came_again(db, receipt.key, wanted=order is not None)
-    if order is None and known.kind == Kind.SOURCE and not _heard(db, known):
+    came_again(db, receipt)
+    if order is None and known.kind == Kind.SOURCE and is_kept(db, known.key) and not _heard(db, known):
         _extend_round(db, known.study_key, _at(receipt), None)
 
 

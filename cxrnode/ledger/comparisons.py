@@ -6,12 +6,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
 from cxrnode.errors import SettingsError, Unknown
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.tables import cards, gists, instances, objects, purges, readings, rounds, routings, studies
 
 BATCH = 1000
@@ -115,7 +116,7 @@ def held(ledger: Ledger, images: Sequence[tuple[str, tuple[str, ...]]]) -> list[
         found = []
         for instance_key, round_keys in images:
             known = select(instances.c.sop_instance_uid, purges.c.at).outerjoin(
-                purges, purges.c.instance_key == instances.c.key
+                purges, and_(purges.c.instance_key == instances.c.key, GONE)
             )
             row = db.execute(known.where(instances.c.key == instance_key)).one()
             overlays = []

@@ -8,7 +8,8 @@ from sqlalchemy import Row, Select, func, select
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.tables import Kind, instances, objects, purges, rounds, studies
+from cxrnode.ledger.purged import kept
+from cxrnode.ledger.tables import Kind, instances, objects, rounds, studies
 from cxrnode.plan import Entry, Verdict
 from cxrnode.spool import Spool
 
@@ -56,12 +57,12 @@ def study_kept(ledger: Ledger, study_instance_uid: str) -> Entry:
 
 def _kept() -> Select[tuple[Any, ...]]:
     count, size = func.count().label("instances"), func.sum(instances.c.size).label("size")
-    kept = (instances.c.kind == Kind.SOURCE, instances.c.key.not_in(select(purges.c.instance_key)))
+    there = (instances.c.kind == Kind.SOURCE, kept())
     joined = studies.join(instances, instances.c.study_key == studies.c.key)
     return (
         select(studies.c.key, studies.c.study_instance_uid, count, size)
         .select_from(joined)
-        .where(*kept)
+        .where(*there)
         .group_by(studies.c.key, studies.c.study_instance_uid)
     )
 

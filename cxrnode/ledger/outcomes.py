@@ -15,6 +15,7 @@ from cxrnode.ledger import completions
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
+from cxrnode.ledger.purged import kept
 from cxrnode.ledger.purges import purged
 from cxrnode.ledger.replayed import ordered, unsent
 from cxrnode.ledger.tables import (
@@ -29,7 +30,6 @@ from cxrnode.ledger.tables import (
     gists,
     instances,
     objects,
-    purges,
     readings,
     rounds,
     routings,
@@ -191,8 +191,7 @@ def _instances(db: Connection, spool: Spool, study_key: str, number: int) -> tup
 def _covered(study_key: str, number: int, kind: Kind) -> Select[tuple[Any, ...]]:
     """The instances of one kind that a round covers and that were not purged, as they were received."""
     covered = (instances.c.study_key == study_key, instances.c.kind == kind, instances.c.first_round <= number)
-    kept = ~exists().where(purges.c.instance_key == instances.c.key)
-    return select(instances).where(*covered, kept).order_by(instances.c.received_at, instances.c.key)
+    return select(instances).where(*covered, kept()).order_by(instances.c.received_at, instances.c.key)
 
 
 def _predecessor(db: Connection, study_key: str, number: int, study_instance_uid: str) -> Predecessor | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.replayed import unsent
 from cxrnode.ledger.tables import (
     OPEN,
@@ -60,7 +61,7 @@ def placed(db: Connection, scope: Scope) -> Iterator[tuple[str, Place]]:
     held, committing = _at_work(db, scope)
     fates = _fates(db, scope)
     withdrawn = set(db.execute(_of_studies(select(withdrawals.c.round_key), scope)).scalars())
-    gone = select(purges).join(instances).where(scope(instances.c.study_key))
+    gone = select(purges).join(instances).where(scope(instances.c.study_key), GONE)
     purged = {row.instance_key: row for row in db.execute(gone)}
     known = select(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round)
     for key, kind, study, first_round in db.execute(known.where(scope(instances.c.study_key))):

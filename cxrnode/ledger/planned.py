@@ -13,6 +13,7 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger.completions import Reason, closing_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.earlier import latest_read
+from cxrnode.ledger.purged import kept, may_come_again
 from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.tables import (
     OPEN,
@@ -20,7 +21,6 @@ from cxrnode.ledger.tables import (
     State,
     Work,
     instances,
-    purges,
     readings,
     rounds,
     studies,
@@ -166,11 +166,11 @@ def read_before(ledger: Ledger, study_instance_uids: Collection[str], known: Kno
 
 
 def came(ledger: Ledger, study_instance_uid: str) -> int:
-    """How many SOP Instances of a study were received, by now."""
+    """How many SOP Instances of a study are there, by now."""
     joined = instances.join(studies, studies.c.key == instances.c.study_key)
     count = select(func.count(instances.c.sop_instance_uid.distinct())).select_from(joined)
     with ledger.reading() as db:
-        return db.execute(count.where(studies.c.study_instance_uid == study_instance_uid)).scalar_one()
+        return db.execute(count.where(studies.c.study_instance_uid == study_instance_uid, kept())).scalar_one()
 
 
 def conclude_read(ledger: Ledger, replay: str, now: datetime) -> Counter[Verdict]:
@@ -213,6 +213,7 @@ def _claimed(
     if rows:
         fetching = {"step": Step.FETCHING, "attempts": planned.c.attempts + 1}
         db.execute(update(planned).where(*mine).values(**fetching, **held))
+        may_come_again(db, {row.study_instance_uid for row in rows})
     return tuple(_claim(row, row.attempts + 1) for row in rows)
 
 
@@ -243,8 +244,7 @@ def _verdict(db: Connection, row: Row[tuple[Any, ...]]) -> tuple[Verdict, str]:
 
 def has_images(db: Connection, study_key: str) -> bool:
     """Whether there is an image of a study to be read."""
-    kept = ~exists().where(purges.c.instance_key == instances.c.key)
-    mine = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, kept)
+    mine = (instances.c.study_key == study_key, instances.c.kind == Kind.SOURCE, kept())
     return db.execute(select(instances.c.key).where(*mine)).first() is not None
 
 

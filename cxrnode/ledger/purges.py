@@ -1,24 +1,29 @@
 """The end of a study's bytes: which studies may go, and what of them is removed; their rows stay.
 
 A purge is noted before anything is removed, so that whoever reads the study from then on knows; a crash in between
-leaves it noted and not removed, and the next turn removes the rest.
+leaves it noted and not removed, and the next turn removes the rest. Nothing is noted or removed of a study while a
+replay fetches it: its images may have come again a moment ago.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Index, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Index, Select, and_, delete, exists, func, insert, or_, select, update
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.places import Scope, among
+from cxrnode.ledger.purged import kept
 from cxrnode.ledger.quarantine import given_up, wanted
-from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, tasks
+from cxrnode.ledger.replaytables import Step, planned
+from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, studies, tasks
 from cxrnode.ledger.tallytables import keeps
 
 SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)
 """The fates after which a destination is owed nothing of an object."""
+GONE_ON_WITHIN = timedelta(days=1)
+"""So long after a run was cut off it may still go on with what it was fetching, before retention removes that."""
 TOGETHER = 100
 """Studies that are looked at together."""
 UNDONE = purges.c.removed_at.is_(None)
@@ -65,7 +70,8 @@ def expired(ledger: Ledger, keep_days: float, now: datetime, limit: int | None =
     if not keep_days:
         return []
     before = now - timedelta(days=keep_days)
-    first = select(keeps.c.study_key).where(keeps.c.since <= before).order_by(keeps.c.since, keeps.c.study_key)
+    may_go = (keeps.c.since <= before, ~_fetched(keeps.c.study_key, now))
+    first = select(keeps.c.study_key).where(*may_go).order_by(keeps.c.since, keeps.c.study_key)
     found: list[Expired] = []
     with ledger.reading() as db:
         known = db.execute(first.limit(limit)).scalars().all()
@@ -86,32 +92,40 @@ def begin(ledger: Ledger, study: str, keep_days: float, now: datetime) -> bool:
     with ledger.writing() as db:
         of_study = select(rounds.c.key).where(rounds.c.study_key == study).order_by(rounds.c.number)
         known = db.execute(of_study).scalars().all()
-        if db.execute(_expired(before, lambda known: known == study)).first() is None:
+        fetched = select(rounds.c.key).where(rounds.c.study_key == study, _fetched(rounds.c.study_key, now))
+        over = _expired(before, lambda known: known == study)
+        if db.execute(over).first() is None or db.execute(fetched).first() is not None:
             return False
         going = select(instances.c.key).where(instances.c.study_key == study, instances.c.received_at <= before)
-        for key in db.execute(going.where(_kept())).scalars().all():
+        for key in db.execute(going.where(kept())).scalars().all():
             noted = {"instance_key": key, "round_key": known[-1], "keep_days": keep_days, "at": now}
+            db.execute(delete(purges).where(purges.c.instance_key == key))  # from before a replay had brought it back
             db.execute(insert(purges).values(noted))
         return True
 
 
-def to_remove(ledger: Ledger) -> list[Bytes]:
-    """What is noted as purged and may still lie on the disk, study by study."""
-    undone = select(purges.c.instance_key, purges.c.round_key).where(UNDONE)
+def to_remove(ledger: Ledger, now: datetime) -> list[str]:
+    """The purges that are noted, and of which something may still lie on the disk: the latest round of each, then."""
+    undone = select(purges.c.round_key).join(rounds).where(UNDONE, ~_fetched(rounds.c.study_key, now)).distinct()
     with ledger.reading() as db:
-        found: dict[str, list[str]] = {}
-        for row in db.execute(undone):
-            found.setdefault(row.round_key, []).append(row.instance_key)
-        return [
-            Bytes(tuple(keys), tuple(db.execute(_until().where(_last.c.key == latest)).scalars()))
-            for latest, keys in found.items()
-        ]
+        return list(db.execute(undone).scalars())
 
 
-def removed(ledger: Ledger, instance_keys: Sequence[str], now: datetime) -> None:
-    """Note that these bytes are gone."""
+def remove(ledger: Ledger, latest: str, now: datetime, removing: Callable[[Bytes], bool]) -> bool:
+    """Have what one purge noted removed, and note it where `removing` says that it is gone; whether it is.
+
+    Nobody else writes meanwhile: a replay that claims the study does so before, and keeps it, or after the removal.
+    """
     with ledger.writing() as db:
-        db.execute(update(purges).where(purges.c.instance_key.in_(instance_keys)).values(removed_at=now))
+        mine = (purges.c.round_key == latest, UNDONE)
+        undone = select(purges).join(rounds).where(*mine, ~_fetched(rounds.c.study_key, now))
+        rows = db.execute(undone).all()
+        gone = tuple(row.instance_key for row in rows if row.restored_at is None)
+        results = tuple(db.execute(_until().where(_last.c.key == latest)).scalars())
+        if not rows or not removing(Bytes(gone, results)):
+            return False
+        db.execute(update(purges).where(*mine).values(removed_at=now))
+        return True
 
 
 def purged() -> ColumnElement[bool]:
@@ -131,8 +145,11 @@ def _until() -> Select[Any]:
     )
 
 
-def _kept() -> ColumnElement[bool]:
-    return ~exists().where(purges.c.instance_key == instances.c.key)
+def _fetched(study_key: ColumnElement[str], now: datetime) -> ColumnElement[bool]:
+    """Whether a replay holds a study, or was cut off a short time ago while it fetched it."""
+    begun = and_(planned.c.step.in_([Step.WAITING, Step.FETCHING]), planned.c.held_until > now - GONE_ON_WITHIN)
+    named = (studies.c.key == study_key, planned.c.study_instance_uid == studies.c.study_instance_uid)
+    return exists().where(*named, or_(planned.c.held_until > now, begun))
 
 
 def _unowed(scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
@@ -146,7 +163,7 @@ def _unowed(scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
             func.count().label("instances"),
             func.sum(instances.c.size).label("size"),
         )
-        .where(scope(instances.c.study_key), _kept())
+        .where(scope(instances.c.study_key), kept())
         .group_by(instances.c.study_key)
         .subquery()
     )

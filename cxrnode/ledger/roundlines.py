@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
 from cxrnode.ledger.completions import Reason, closings_of
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.standing import standing_numbers
 from cxrnode.ledger.tables import (
     Kind,
@@ -155,7 +156,7 @@ def _by_round(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
 
 def _sources(db: Connection, study_keys: Iterable[str]) -> dict[str, list[Any]]:
     """The source instances of studies, each with the round of its study that was the latest when it was purged."""
-    joined = instances.outerjoin(purges, purges.c.instance_key == instances.c.key)
+    joined = instances.outerjoin(purges, and_(purges.c.instance_key == instances.c.key, GONE))
     joined = joined.outerjoin(rounds, rounds.c.key == purges.c.round_key)
     wanted = select(instances.c.study_key, instances.c.first_round, rounds.c.number.label("gone")).select_from(joined)
     found: dict[str, list[Any]] = {}

@@ -210,7 +210,7 @@ purges = Table(  # beside `instances`: whose bytes were removed when their time 
     Column("round_key", KEY, ForeignKey("rounds.key"), nullable=False, index=True),  # the study's latest, then
     Column("keep_days", Float, nullable=False),
     Column("at", Utc, nullable=False),
-    Column("removed_at", Utc),
+    *(Column(name, Utc) for name in ("removed_at", "restored_at")),  # the latter: a replay has brought the bytes back
 )
 
 tasks = Table(

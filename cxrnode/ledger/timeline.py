@@ -130,7 +130,7 @@ def _withdrawal(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]
 
 
 def _purges(db: Connection, study_key: str) -> Iterator[Event]:
-    """Each time the bytes of images were removed, and with them the results of every round until then."""
+    """When the bytes of images were removed, and with them the results of every round until then; and came again."""
     joined = select(purges, rounds.c.number, instances.c.sop_instance_uid).select_from(
         purges.join(instances).join(rounds, rounds.c.key == purges.c.round_key)
     )
@@ -139,6 +139,9 @@ def _purges(db: Connection, study_key: str) -> Iterator[Event]:
         gone = list(group)
         told = f"{counted(len(gone), 'image')} and all results, kept for {keep_days:g} days"
         yield Event(at, number, "purged", told, uids=_uids(gone))
+        if there := [row for row in gone if row.restored_at is not None]:
+            told = f"{counted(len(there), 'image')}, which had been purged"
+            yield Event(min(row.restored_at for row in there), number, "fetched again", told, uids=_uids(there))
 
 
 def _waiting(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:

@@ -190,7 +190,7 @@ def looks(service: Service) -> Iterator[Timing]:
     yield timed(
         "purge: which studies' time is over", [partial(purges.expired, ledger, KEEP_DAYS, service.now, 10)] * 20
     )
-    yield timed("purge: what is to be removed", [partial(purges.to_remove, ledger)] * CALLS)
+    yield timed("purge: what is to be removed", [partial(purges.to_remove, ledger, service.now)] * CALLS)
     over = purges.expired(ledger, KEEP_DAYS, service.now, 10)
     yield timed("purge: begin one", [partial(purges.begin, ledger, one.study, KEEP_DAYS, service.now) for one in over])
     service.wait(1)

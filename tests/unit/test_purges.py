@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,20 +11,37 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from cxrnode.cli import app
 from cxrnode.complete import sweep
 from cxrnode.intake import keep
-from cxrnode.ledger import arrivals, outcomes, parcels, tallies, work
+from cxrnode.ledger import arrivals, outcomes, parcels, planned, replays, tallies, work
 from cxrnode.ledger.account import account
+from cxrnode.ledger.holdings import study_kept
 from cxrnode.ledger.parcels import ObjectRow
-from cxrnode.ledger.purges import begin, expired
-from cxrnode.ledger.tables import Fate, Work, deliveries, objects, purges, rounds, studies, tasks, withdrawals
+from cxrnode.ledger.purged import may_come_again
+from cxrnode.ledger.purges import begin, expired, purged
+from cxrnode.ledger.replays import Request
+from cxrnode.ledger.replaytables import Step
+from cxrnode.ledger.replaytables import planned as plans
+from cxrnode.ledger.tables import (
+    Fate,
+    State,
+    Work,
+    deliveries,
+    instances,
+    objects,
+    rounds,
+    studies,
+    tasks,
+    withdrawals,
+)
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
+from cxrnode.plan import Entry, Head, Origin
 from cxrnode.reception import Reception
 from cxrnode.retention import BITE, purge
 from cxrnode.settings import Node, Retention, Settings
@@ -239,8 +257,12 @@ def receipt(spool: Spool, sha256: str) -> Receipt:
     return replace(RECEIPT, key=spool.key_for(RECEIPT.sop_instance_uid), sha256=sha256 * 64)
 
 
-def test_a_purged_image_that_comes_again_is_a_duplicate_and_other_content_is_kept_aside(tmp_path: Path) -> None:
-    """Red when `purge_image` removes the receipt too, without `restore`, and without the `except` in `_changed`."""
+def fetched(spool: Spool, sha256: str) -> Receipt:
+    return replace(receipt(spool, sha256), fetched="r")
+
+
+def test_a_purged_image_that_comes_again_live_is_a_duplicate_and_other_content_is_kept_aside(tmp_path: Path) -> None:
+    """Red when `purge_image` removes the receipt too, without `fetched` in `keep` or `except` in `_changed`."""
     spool = Spool(tmp_path)
     first = keep(spool, b"first", receipt(spool, "a"))
     spool.purge_image(first.key)
@@ -249,22 +271,145 @@ def test_a_purged_image_that_comes_again_is_a_duplicate_and_other_content_is_kep
     assert (aside.aside_of, aside.corrected) == (first.key, "")
     assert spool.image(aside.key).read_bytes() == b"other"
     assert keep(spool, b"first", receipt(spool, "a")) == first
-    assert spool.image(first.key).read_bytes() == b"first"
+    assert not spool.image(first.key).exists()
 
 
-def test_bytes_that_nobody_wants_again_are_removed_again_by_the_next_turn(bench: Bench) -> None:
-    """Red without `came_again` in `enter`: they would lie there for ever."""
-    came = receipt(bench.spool, "a")
-    arrivals.note(bench.ledger, [keep(bench.spool, b"first", came)])
+@pytest.mark.parametrize(("content", "sha256"), [(b"first", "a"), (b"other", "b")])
+def test_a_purged_image_that_a_replay_fetches_is_there_again_as_it_was_fetched(
+    tmp_path: Path, content: bytes, sha256: str
+) -> None:
+    """Red without `restore`, and when it does not write the receipt."""
+    spool = Spool(tmp_path)
+    first = keep(spool, b"first", receipt(spool, "a"))
+    spool.purge_image(first.key)
+
+    for _ in range(2):  # the second time it is a duplicate, and told as well: the ledger may not have heard the first
+        again = keep(spool, content, fetched(spool, sha256))
+        assert (again.key, again.sha256, again.fetched) == (first.key, sha256 * 64, "r")
+        assert spool.image(first.key).read_bytes() == content
+        assert spool.receipt(first.key).sha256 == sha256 * 64
+    assert keep(spool, content, receipt(spool, sha256)).fetched == ""
+
+
+def test_a_purged_image_that_is_fetched_as_one_of_another_study_is_kept_aside(tmp_path: Path) -> None:
+    """Red without `_of_one_study`: the ledger would go on to take it for the first study's."""
+    spool = Spool(tmp_path)
+    first = keep(spool, b"first", receipt(spool, "a"))
+    spool.purge_image(first.key)
+
+    assert keep(spool, b"other", replace(fetched(spool, "b"), study_instance_uid="1.7")).aside_of == first.key
+    assert not spool.image(first.key).exists()
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_of_bytes_that_were_being_restored_at_a_crash_nothing_is_left(tmp_path: Path, written: int) -> None:
+    """Red when they are written beside the receipt: nobody would ever look for a draft there."""
+    spool = Spool(tmp_path)
+    first = keep(spool, b"first", receipt(spool, "a"))
+    spool.purge_image(first.key)
+    left = count()
+
+    def killed(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        if next(left) == written - 1:
+            raise KeyboardInterrupt
+
+    with (
+        patch("cxrnode.spool.write_durably", killed),
+        patch("cxrnode.spool.shutil.rmtree"),
+        patch.object(Path, "unlink"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        keep(spool, b"other", fetched(spool, "b"))
+    assert b"other" in {path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    spool.clear_incoming()
+    assert b"other" not in {path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert spool.receipt(first.key) == first
+
+
+def purged_one(bench: Bench) -> str:
+    """A study of one image, delivered and purged; the image's key."""
+    key = keep(bench.spool, b"first", receipt(bench.spool, "a")).key
+    arrivals.note(bench.ledger, [bench.spool.receipt(key)])
     with bench.ledger.writing() as db:
-        purged = {"instance_key": came.key, "keep_days": 1.0, "at": T0, "removed_at": T0}
-        db.execute(insert(purges).values(round_key=db.execute(select(rounds.c.key)).scalar_one(), **purged))
-    bench.spool.purge_image(came.key)
+        db.execute(update(rounds).values(state=State.FINISHED, finished_at=T0, closed_at=T0))
+        db.execute(update(instances).values(first_round=1))
+    assert purge(bench.ledger, bench.spool, DAYS, LATER) == 1
+    assert bench.places() == {"purged after 30 days": 1}
+    return key
 
-    arrivals.note(bench.ledger, [keep(bench.spool, b"first", came)])
-    assert bench.spool.image(came.key).exists()
-    purge(bench.ledger, bench.spool, 1.0, T0)
-    assert not bench.spool.image(came.key).exists()
+
+def test_what_was_fetched_again_is_read_again_and_purged_a_second_time(bench: Bench) -> None:
+    """Red without `came_again` in `enter`, without GONE in any of its places, and without `delete` in `begin`."""
+    key = purged_one(bench)
+    study = RECEIPT.study_instance_uid
+    assert planned.came(bench.ledger, study) == 0
+    assert study_kept(bench.ledger, study).verdict is not None
+    arrivals.note(bench.ledger, [keep(bench.spool, b"other", fetched(bench.spool, "b"))])
+
+    assert planned.came(bench.ledger, study) == 1
+    assert (study_kept(bench.ledger, study).instances, study_kept(bench.ledger, study).size) == (1, RECEIPT.size)
+    assert bench.places() == {"finished, nothing to send": 1}
+    with bench.ledger.reading() as db:
+        assert db.execute(select(instances.c.sha256)).scalar_one() == "b" * 64
+        assert len(db.execute(select(rounds.c.key).where(purged())).all()) == 1, "its results are gone all the same"
+    assert [event.what for event in timeline(bench.ledger, study).events].count("fetched again") == 1
+
+    assert purge(bench.ledger, bench.spool, 40.0, LATER + timedelta(days=40)) == 1
+    assert bench.places() == {"purged after 40 days": 1}
+    assert not bench.spool.image(key).exists()
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_live_copy_of_what_was_purged_changes_nothing(bench: Bench, noted: bool) -> None:  # noqa: FBT001  a parameter
+    """Red when `came_again` does not ask who fetched it: nothing is on the disk."""
+    purged_one(bench)
+    with bench.ledger.writing() as db:
+        if noted:
+            may_come_again(db, [RECEIPT.study_instance_uid])
+    arrivals.note(bench.ledger, [keep(bench.spool, b"first", receipt(bench.spool, "a"))])
+
+    assert bench.places() == {"purged after 30 days": 1}
+
+
+def hold(bench: Bench, until: datetime) -> None:
+    """A replay that fetches the one study, held until then."""
+    request, head = Request("d", "", send=False, again=False), Head(origin=Origin.FILES, made_at=T0)
+    replay = replays.begin(bench.ledger, request, head, T0)
+    planned.load(bench.ledger, replay.key, 1, [Entry(study=RECEIPT.study_instance_uid)], T0)
+    with bench.ledger.writing() as db:
+        db.execute(update(plans).values(step=Step.FETCHING, held_until=until))
+        may_come_again(db, [RECEIPT.study_instance_uid])
+
+
+def test_what_a_replay_restored_and_told_nobody_of_goes_a_day_after_it_was_cut_off(bench: Bench) -> None:
+    """Red without `may_come_again`: it would lie there for ever; and without `_fetched` in `to_remove` and `remove`."""
+    key = purged_one(bench)
+    hold(bench, LATER)
+    keep(bench.spool, b"first", fetched(bench.spool, "a"))  # killed here
+
+    assert purge(bench.ledger, bench.spool, DAYS, LATER + timedelta(hours=23)) == 0
+    assert bench.spool.image(key).exists()
+    assert purge(bench.ledger, bench.spool, DAYS, LATER + timedelta(hours=25)) == 1
+    assert not bench.spool.image(key).exists()
+    assert bench.places() == {"purged after 30 days": 1}
+
+
+def test_studies_that_replays_hold_are_not_purged_and_do_not_keep_others_from_it(bench: Bench) -> None:
+    """Red without `_fetched` in `expired`, and in `begin`."""
+    purged_one(bench)
+    hold(bench, LATER + timedelta(minutes=1))
+    arrivals.note(bench.ledger, [keep(bench.spool, b"first", fetched(bench.spool, "a"))])
+    delivered(bench, "1.8", T0 + timedelta(hours=1))
+    tallies.settle(bench.ledger)
+    with bench.ledger.reading() as db:
+        held = db.execute(select(studies.c.key).where(studies.c.study_instance_uid != "1.8")).scalar_one()
+
+    assert [one.study == held for one in expired(bench.ledger, DAYS, LATER, 1)] == [False]
+    assert not begin(bench.ledger, held, DAYS, LATER)
+    assert bench.places() == {"finished, nothing to send": 1, "finished, delivered": 1}
+    assert begin(bench.ledger, held, DAYS, LATER + timedelta(days=2))
 
 
 def test_a_lost_ledger_is_not_told_of_images_that_are_gone(bench: Bench) -> None:

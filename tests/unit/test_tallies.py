@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from cxrnode.ledger import Ledger, arrivals, commitments, outcomes, parcels, pur
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.purges import expired
 from cxrnode.ledger.replaytables import replays
-from cxrnode.ledger.tables import Fate, State, Work, objects, purges, rounds
+from cxrnode.ledger.tables import Fate, State, Work, instances, objects, purges, rounds, studies
 from cxrnode.ledger.tallytables import unsettled
 from cxrnode.ledger.withdrawals import withdraw
 from cxrnode.reception import Reception
@@ -29,6 +30,7 @@ from cxrnode.retention import purge
 from cxrnode.settings import Node, Settings
 from cxrnode.spool import Spool
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
+from tests.unit.test_spool import RECEIPT
 
 DAYS = 30.0
 STUDIES = 3
@@ -114,8 +116,13 @@ class Life:
 
     def come_again(self, _study: str, choice: int) -> None:
         with self.bench.ledger.writing() as db:
-            for key in db.execute(select(purges.c.instance_key)).scalars().all():
-                purged.came_again(db, key, wanted=choice % 2 == 0)
+            for row in db.execute(select(instances).join(purges)).all():
+                if choice % 2:
+                    came = replace(RECEIPT, key=row.key, sha256="f" * 64, size=2, fetched="r")
+                    purged.came_again(db, came)
+                else:
+                    uids = select(studies.c.study_instance_uid).where(studies.c.key == row.study_key)
+                    purged.may_come_again(db, set(db.execute(uids).scalars()))
 
     def shadow(self, _study: str, choice: int) -> None:
         keys = self._finished()

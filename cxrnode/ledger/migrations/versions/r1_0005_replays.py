@@ -1,4 +1,4 @@
-"""Replays, the studies of their plans and the rounds that they began; and the card that each round was read by."""
+"""Replays, the studies of their plans, their rounds, what they brought back; and the card that read each round."""
 
 from alembic import op
 from sqlalchemy import Column, Float, ForeignKey, Integer
@@ -10,7 +10,7 @@ down_revision = "r1_0004_completions"
 
 
 def upgrade() -> None:
-    """Four tables."""
+    """Four tables, and a column of `purges`."""
     op.create_table(
         "cards",
         Column("round_key", String(32), ForeignKey("rounds.key"), primary_key=True),
@@ -55,3 +55,4 @@ def upgrade() -> None:
         Column("model", String(128), nullable=False),
         Column("send", Integer, nullable=False),
     )
+    op.add_column("purges", Column("restored_at", Utc))
