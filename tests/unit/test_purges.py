@@ -21,11 +21,10 @@ from cxrnode.ledger import arrivals, outcomes, parcels, planned, replays, tallie
 from cxrnode.ledger.account import account
 from cxrnode.ledger.holdings import study_kept
 from cxrnode.ledger.parcels import ObjectRow
+from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.purged import may_come_again
 from cxrnode.ledger.purges import begin, expired, purged
 from cxrnode.ledger.replays import Request
-from cxrnode.ledger.replaytables import Step
-from cxrnode.ledger.replaytables import planned as plans
 from cxrnode.ledger.tables import (
     Fate,
     State,
@@ -378,13 +377,11 @@ def hold(bench: Bench, until: datetime) -> None:
     request, head = Request("d", "", send=False, again=False), Head(origin=Origin.FILES, made_at=T0)
     replay = replays.begin(bench.ledger, request, head, T0)
     planned.load(bench.ledger, replay.key, 1, [Entry(study=RECEIPT.study_instance_uid)], T0)
-    with bench.ledger.writing() as db:
-        db.execute(update(plans).values(step=Step.FETCHING, held_until=until))
-        may_come_again(db, [RECEIPT.study_instance_uid])
+    assert planned.claim(bench.ledger, replay.key, 1, T0, Hold(until), Known((), sent=False)).studies
 
 
 def test_what_a_replay_restored_and_told_nobody_of_goes_a_day_after_it_was_cut_off(bench: Bench) -> None:
-    """Red without `may_come_again`: it would lie there for ever; and without `_fetched` in `to_remove` and `remove`."""
+    """Red without `may_come_again` in a claim: it would lie there for ever; and without `_fetched` in `remove`."""
     key = purged_one(bench)
     hold(bench, LATER)
     keep(bench.spool, b"first", fetched(bench.spool, "a"))  # killed here
