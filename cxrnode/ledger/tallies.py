@@ -16,8 +16,8 @@ from cxrnode.ledger.purges import since
 from cxrnode.ledger.tables import State, rounds, studies
 from cxrnode.ledger.tallytables import keeps, shares, tallies, unsettled
 
-BITE = 100
-"""Studies that are looked at together: so few that each database goes by their keys, and no writer waits long."""
+BITE, LOOK = 100, 500
+"""Studies that are settled together, and that are counted together: so few that a database goes by their keys."""
 PART = 4096
 """So many studies, about, are counted anew at a time."""
 UNFINISHED = [state for state in State if state is not State.FINISHED]
@@ -49,8 +49,8 @@ def running(db: Connection) -> Sums:
     """Where every instance is that the ledger knows: the sums of the settled studies, and the others counted now."""
     sums = Counter({Place(row.place, row.outcome): row.instances for row in db.execute(select(tallies))})
     others = db.execute(select(unsettled.c.study_key)).scalars().all()
-    for at in range(0, len(others), BITE):
-        sums.update(place for _, place in placed(db, among(others[at : at + BITE])))
+    for at in range(0, len(others), LOOK):
+        sums.update(place for _, place in placed(db, among(others[at : at + LOOK])))
     return +sums
 
 
