@@ -4,46 +4,29 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from cxrnode import plan, verdicts
+from cxrnode.backfill.planning import Manner, Planning
 from cxrnode.backfill.progress import line, shown
-from cxrnode.backfill.summary import show_estimate, show_verdicts
+from cxrnode.backfill.summary import show_verdicts
 from cxrnode.errors import SettingsError
-from cxrnode.gather import Tally
 from cxrnode.ledger import Ledger, concluded, planned, replays
-from cxrnode.ledger.planned import Known
 from cxrnode.ledger.replays import Replay
-from cxrnode.plan import Head, Origin
+from cxrnode.plan import Origin
 from cxrnode.replay.asked import Asked
-from cxrnode.replay.choose import archive_named, entries
-from cxrnode.replay.estimate import estimate
+from cxrnode.replay.choose import archive_named
 from cxrnode.replay.fetching import Fetching
 from cxrnode.replay.local import Files, Kept
-from cxrnode.replay.pace import Pace
 from cxrnode.replay.run import Run
 from cxrnode.replay.source import Source
-from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool, locked
-from models.served import served
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a replay is run, whatever it is about."""
-
-    pace: Pace
-    fetches: int
-    verdicts: Path | None = None
-    """the verdict file; None: beside the plan"""
-    as_json: bool = False
 
 
 def preview(asked: Asked, settings: Settings, manner: Manner, saved_to: Path | None) -> None:
@@ -53,12 +36,12 @@ def preview(asked: Asked, settings: Settings, manner: Manner, saved_to: Path | N
     """
     if saved_to is not None and saved_to.exists():
         raise SettingsError(f"{saved_to} exists; wanted a new file for the plan")
-    ledger = Ledger(settings.ledger_url)
-    with tempfile.TemporaryDirectory(prefix="cxrnode-plan-", dir=_folder(settings)) as folder:
+    planning = Planning(asked, settings, Ledger(settings.ledger_url), manner)
+    with tempfile.TemporaryDirectory(prefix="cxrnode-plan-", dir=planning.folder) as folder:
         path = asked.plan or saved_to or Path(folder) / "plan.jsonl"
         if asked.plan is None:
-            _make(asked, settings, ledger, path)
-        _show(path, asked, settings, ledger, manner)
+            planning.make(path)
+        planning.show(path)
     if saved_to is not None and not manner.as_json:
         Console().print(f"Plan: {saved_to}", highlight=False, soft_wrap=True)
 
@@ -72,87 +55,22 @@ def replay(asked: Asked, settings: Settings, manner: Manner) -> bool:
     if manner.verdicts is not None and not os.access(manner.verdicts.absolute().parent, os.W_OK):
         raise SettingsError(f"{manner.verdicts}: no file can be written there; wanted a folder that there is")
     ledger = Ledger(settings.ledger_url)
-    digests = digests_of(settings, asked.model)
-    begun = replays.unfinished(ledger, asked.request) or _begun(asked, settings, ledger, manner)
-    folder = _folder(settings) / begun.key
+    planning = Planning(asked, settings, ledger, manner)
+    _ = planning.digests  # a model that is not there is told before anything is begun
+    begun = replays.unfinished(ledger, asked.request)
+    if begun is None:
+        head = plan.head_of(planning.proved())
+        begun = replays.begin(ledger, asked.request, head, datetime.now(UTC))
+    folder = planning.folder / begun.key
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
         with locked(folder):
             run = replays.of_key(ledger, begun.key)  # what another run of it has done until now
             if run.loaded_at is None:
-                _load(ledger, run, _plan_of(asked, settings, ledger, manner, folder))
-            return _run(run, settings, manner, ledger, digests, manner.verdicts or folder / "verdicts.csv")
+                _load(ledger, run, planning.of(folder))
+            return _run(run, planning, manner.verdicts or folder / "verdicts.csv")
     except BlockingIOError:
         raise SettingsError(f"replay {begun.key[:8]} is running already; wanted one run of it at a time") from None
-
-
-def digests_of(settings: Settings, model: str) -> frozenset[str]:
-    """The digests of all that may read: of one model, or of those that the settings say. Raises ModelMismatch."""
-    wanted = {(model or choice.model, choice.prevalence) for choice in choices(settings)}
-    zoo, lungs, gate = settings.model.zoo, settings.model.lungs, settings.rules.gate
-    return frozenset(served(*one, zoo_dir=zoo, lungs=lungs, gate=gate).digest for one in wanted)
-
-
-def _begun(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> Replay:
-    head = plan.head_of(_planned(asked, settings, ledger, manner))
-    return replays.begin(ledger, asked.request, head, datetime.now(UTC))
-
-
-def _planned(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> Path:
-    """A plan of what was asked for, read to its end and shown. Raises SettingsError."""
-    path = asked.plan or _draft(asked, settings)
-    if asked.plan is None:
-        _make(asked, settings, ledger, path)
-    head = plan.head_of(path)
-    if head.origin is Origin.ARCHIVE:
-        archive_named(settings, head.archive)
-    _show(path, asked, settings, ledger, manner)
-    return path
-
-
-def _plan_of(asked: Asked, settings: Settings, ledger: Ledger, manner: Manner, folder: Path) -> Path:
-    """The plan of a replay that was begun, taken into its folder where it is not a file of the asker's own."""
-    path, draft = asked.plan or folder / "plan.jsonl", _draft(asked, settings)
-    if not path.exists():
-        draft = draft if draft.exists() else _planned(asked, settings, ledger, manner)
-        draft.replace(path)
-    return path
-
-
-def _draft(asked: Asked, settings: Settings) -> Path:
-    """Where a plan lies until its replay is begun; what a killed run left there, the next of these words replaces."""
-    return _folder(settings) / f"{asked.request.digest}.jsonl"
-
-
-def _head(asked: Asked, now: datetime) -> Head:
-    return Head(origin=asked.origin, archive=asked.archive, asked=asked.words, made_at=now)
-
-
-def _folder(settings: Settings) -> Path:
-    folder = settings.node.state_dir / "replays"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _make(asked: Asked, settings: Settings, ledger: Ledger, path: Path) -> None:
-    console, seen = Console(stderr=True), Tally()
-    with console.status("choosing studies") as status:
-
-        def progress(tally: Tally) -> None:
-            nonlocal seen
-            seen = tally
-            status.update(tally.in_words)
-
-        chosen = entries(asked, settings, ledger, _folder(settings), progress)
-        plan.write(path, _head(asked, datetime.now(UTC)), chosen)
-    if seen.files:
-        console.print(seen.in_words, highlight=False, soft_wrap=True)
-
-
-def _show(path: Path, asked: Asked, settings: Settings, ledger: Ledger, manner: Manner) -> None:
-    known = Known(() if asked.again else digests_of(settings, asked.model), sent=asked.send)
-    found = estimate(path, ledger, known, manner.pace, processes=settings.worker.processes)
-    show_estimate(found, as_json=manner.as_json)
 
 
 def _load(ledger: Ledger, run: Replay, path: Path) -> None:
@@ -164,31 +82,22 @@ def _load(ledger: Ledger, run: Replay, path: Path) -> None:
     replays.loaded(ledger, run.key, datetime.now(UTC))
 
 
-def _run(
-    run: Replay,
-    settings: Settings,
-    manner: Manner,
-    ledger: Ledger,
-    digests: Collection[str],
-    verdict_file: Path,
-) -> bool:
-    going = Run(ledger, run, Fetching(_source(run, settings), manner.fetches), manner.pace, digests)
-    console, stop = Console(stderr=True), threading.Event()
+def _run(run: Replay, planning: Planning, verdict_file: Path) -> bool:
+    ledger, manner = planning.ledger, planning.manner
+    fetching = Fetching(_source(run, planning.settings), manner.fetches)
+    going = Run(ledger, run, fetching, manner.pace, planning.digests)
+    console, stop = Console(stderr=True, soft_wrap=True, highlight=False), threading.Event()
     begun = "" if run.loaded_at is None else ", going on"
-    console.print(f"Replay {run.key[:8]}{begun}: {line(going.standing)}", highlight=False, soft_wrap=True)
+    console.print(f"Replay {run.key[:8]}{begun}: {line(going.standing)}")
     with _stopped_by_signals(stop), shown(going.standing, as_json=manner.as_json) as show:
         ended = going.go(show, stop)
     if not ended:
-        console.print(f"Stopped: {line(going.standing)}. The same command goes on.", highlight=False, soft_wrap=True)
+        console.print(f"Stopped: {line(going.standing)}. The same command goes on.")
         return False
-    counts = verdicts.write(verdict_file, concluded.rows(ledger, run.key))
+    counts, total = verdicts.write(verdict_file, concluded.rows(ledger, run.key)), going.standing.total
     show_verdicts(counts, going.standing, verdict_file, as_json=manner.as_json)
-    if counts.total() != going.standing.total:
-        console.print(
-            f"{counts.total()} studies have a verdict, the plan has {going.standing.total}. The same command goes on.",
-            highlight=False,
-            soft_wrap=True,
-        )
+    if counts.total() != total:
+        console.print(f"{counts.total()} studies have a verdict, the plan has {total}. The same command goes on.")
         return False
     replays.finished(ledger, run.key, datetime.now(UTC))  # not before the file is there: cut off, it is written again
     return True

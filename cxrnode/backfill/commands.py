@@ -108,8 +108,9 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     Stopped or killed, the same command goes on. What this model has read before is not read again.
     Exit status 0 when every study has its verdict.
     """
-    from cxrnode.backfill.command import Manner, preview
+    from cxrnode.backfill.command import preview
     from cxrnode.backfill.command import replay as run
+    from cxrnode.backfill.planning import Manner
     from cxrnode.criteria import Criteria
     from cxrnode.replay.asked import Asked
     from cxrnode.replay.pace import Pace, Window
