@@ -285,3 +285,19 @@ def test_a_live_analysis_that_is_tried_again_is_not_given_to_a_silent_replay(
     assert quarantine.reopen(desk.ledger, waiting, T0 + 3 * HOUR)
     wait(desk, 4)
     assert reports(pacs) == {one.StudyInstanceUID: 1}
+
+
+def test_a_correction_after_delivery_is_noted_also_where_a_silent_round_came_last(
+    desk: Desk, shelf: Mover, pacs: FakePacs
+) -> None:
+    """Red when `correct` takes a round of which nothing is sent for the latest: the study would be reported anew."""
+    one = film()
+    receive(desk, one)
+    wait(desk)
+    replay = asked(desk, shelf.put(one), model="other", send=False)
+    finish(shelf, replay, begun(shelf, replay, OTHER.digest), both(), at=T0 + 5 * HOUR)
+    receive(desk, remade(one, PatientName="Right^Name"), at=T0 + 6 * HOUR)
+    wait(desk, 7)
+
+    assert reports(pacs) == {one.StudyInstanceUID: 1}
+    assert [line.changed for line in round_lines(desk.ledger) if line.round_number == 1] == [("PatientName",)]
