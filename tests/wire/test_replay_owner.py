@@ -20,6 +20,7 @@ from cxrnode.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.routing import Choice
 from cxrnode.spool import MOVED, Receipt
+from tests.builders import remade
 from tests.desks import QUIET_S, open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakeModel, FakePacs
 from tests.replaying import T0, TURN, Shelf, asked, begun, film, finish, read_and_send
