@@ -57,8 +57,7 @@ def owed(scope: Scope) -> list[Select[tuple[str]]]:
         study.where(rounds.c.state != State.FINISHED),
         study.join(tasks).where(tasks.c.state.in_(OPEN)),
         given_up().with_only_columns(rounds.c.study_key).where(scope(rounds.c.study_key)),
-        sent.where(deliveries.c.fate == Fate.DUE),
-        sent.where(deliveries.c.fate.not_in(SETTLED), wanted()),
+        sent.where(deliveries.c.fate.not_in(SETTLED), or_(deliveries.c.fate == Fate.DUE, wanted())),
     ]
 
 
@@ -154,26 +153,21 @@ def _fetched(study_key: ColumnElement[str], now: datetime) -> ColumnElement[bool
 
 def _unowed(scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
     """The studies meant that have bytes and of which nothing is owed."""
-    study = rounds.c.study_key
-    received_at = func.max(instances.c.received_at).label("received_at")
-    bytes_of = (
+    study = instances.c.study_key
+    ended = select(func.max(rounds.c.finished_at)).where(rounds.c.study_key == study).scalar_subquery()
+    one = (
         select(
-            instances.c.study_key,
-            received_at,
+            study,
+            ended.label("finished_at"),
+            func.max(instances.c.received_at).label("received_at"),
             func.count().label("instances"),
             func.sum(instances.c.size).label("size"),
         )
-        .where(scope(instances.c.study_key), kept())
-        .group_by(instances.c.study_key)
+        .where(scope(study), kept(), *(study.not_in(owed_of) for owed_of in owed(scope)))
+        .group_by(study)
         .subquery()
     )
-    last = (bytes_of.c.received_at, bytes_of.c.instances, bytes_of.c.size)
-    return (
-        select(study, func.max(rounds.c.finished_at).label("finished_at"), *last)
-        .join(bytes_of, bytes_of.c.study_key == study)
-        .where(scope(study), *(study.not_in(one) for one in owed(scope)))
-        .group_by(study, *last)
-    )
+    return select(one).where(one.c.finished_at.is_not(None))
 
 
 def _expired(before: datetime, scope: Scope) -> Select[tuple[str, datetime, datetime, int, int]]:
