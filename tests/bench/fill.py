@@ -46,7 +46,7 @@ COLUMNS = {
     "commitments": "transaction_uid sop_instance_uid committed_at failure",
     "withdrawals": "round_key reason at",
     "replays": "key request head model send again made_at finished_at",
-    "planned": "replay_key number study_instance_uid entry step attempts due_at round_key verdict reason at",
+    "planned": "replay_key number study_instance_uid entry step attempts due_at sender round_key verdict reason at",
     "replayed": "round_key replay_key model send",
     "purges": "instance_key round_key keep_days at removed_at",
 }
@@ -96,7 +96,17 @@ def _study(rows: Rows, number: int, at: datetime, random: Random, *, purged: boo
     latest = first
     if random.random() < 1 / 3:
         rows["replayed"].append((first, REPLAY, "", 1))
-        planned = (f'{{"study": "{uid}", "instances": {images}}}', "done", 1, _at(at), first, outcome, "", _at(at))
+        planned = (
+            f'{{"study": "{uid}", "instances": {images}}}',
+            "done",
+            1,
+            _at(at),
+            "RAD1",
+            first,
+            outcome,
+            "",
+            _at(at),
+        )
         rows["planned"].append((REPLAY, number, uid, *planned))
     if random.random() < 0.05:
         stands_on = first if random.random() < 0.5 else None
