@@ -111,9 +111,8 @@ def test_a_destination_that_the_pacs_does_not_know_is_said_with_what_to_enter(pa
     assert "NOBODY" in str(caught.value)
 
 
+@pytest.mark.parametrize("pacs", ["orthanc"], indirect=True)  # dcmqrscp is asked by anybody
 def test_an_ae_title_that_orthanc_does_not_know_is_told_as_the_likely_cause(pacs: Archive, by_get: Archive) -> None:
-    if pacs.name != "orthanc":
-        pytest.skip("dcmqrscp is asked by anybody")
     with pytest.raises(PeerUnavailable, match="wanted STRANGER entered there"):
         move(pacs, "STRANGER", "CXRNODE", STUDY)
     with pytest.raises(PeerUnavailable, match="wanted STRANGER entered there"):
