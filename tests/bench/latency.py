@@ -28,7 +28,7 @@ from tests.builders import chest_like, make_cxr, remade
 from tests.nodes import RunningNode, running_node, saved
 from tests.orthanc import running_orthanc
 
-PHASES, LIVE_STUDIES, SEED = 6, 12, 20261121
+PHASES, LIVE_STUDIES, OLD_STUDIES, SEED = 6, 10, 200, 20261121
 ROWS, COLUMNS = 2048, 1792
 TARGET = 1.2
 PATIENCE_S = 120.0
@@ -48,7 +48,7 @@ def figures() -> list[Figure]:
                 if phase % 2 == 0:
                     alone += _live(node, film, folder, chance)
                 else:
-                    old = _old(film, folder / f"old-{phase}", studies=80)
+                    old = _old(film, folder / f"old-{phase}", OLD_STUDIES)
                     with _replaying(node, old) as running:
                         beside += _live(node, film, folder, chance)
                         if running.poll() is not None:
