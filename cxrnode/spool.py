@@ -23,6 +23,7 @@ from pathlib import Path
 
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.faultpoints import Point, reached
+from cxrnode.whole import for_its_owner, sync_folder
 
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 UID_LENGTH = 64
@@ -243,7 +244,7 @@ class Spool:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a new file with mode 0600 and fsync it."""
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    with open(path, "wb", opener=for_its_owner) as file:
         file.write(content)
         file.flush()
         reached(Point.BEFORE_FSYNC)
@@ -270,14 +271,5 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    finally:
-        os.close(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that the names in it are durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)

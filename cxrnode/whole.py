@@ -18,23 +18,25 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.draft")
     try:
-        with open(draft, "x", encoding="utf-8", newline="", opener=_for_its_owner) as file:
+        with open(draft, "x", encoding="utf-8", newline="", opener=for_its_owner) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror}); wanted room for a file there") from error
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _for_its_owner(name: str, flags: int) -> int:
+def for_its_owner(name: str, flags: int) -> int:
+    """An opener (as `open` wants one) that makes files of mode 0600."""
     return os.open(name, flags, 0o600)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, so that the names in it are durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

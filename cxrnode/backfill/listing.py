@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
+from cxrnode.backfill.progress import in_words
 from cxrnode.ledger import Ledger, planned, replays
 from cxrnode.ledger.replays import Replay
 from cxrnode.ledger.replaytables import Step
@@ -24,10 +25,9 @@ def show(settings: Settings, *, as_json: bool) -> None:
     columns = ("replay", "asked (UTC)", "source", "model", "sent", "state", "studies", "done", "verdicts")
     table = Table(*columns, title="Replays")
     for one, steps, told in found:
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(told.items()))
         about = (one.key[:8], f"{one.made_at:%Y-%m-%d %H:%M}", one.head.archive or one.head.origin)
         read = (one.model or "as set", "yes" if one.send else "no", _state(one))
-        table.add_row(*about, *read, str(steps.total()), str(steps[Step.DONE]), verdicts)
+        table.add_row(*about, *read, str(steps.total()), str(steps[Step.DONE]), in_words(told))
     Console().print(table)
 
 

@@ -1,7 +1,7 @@
 """How a replay is watched: bars with rate and time left on a terminal, else a line or a JSON object a minute."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from cxrnode.ledger.replaytables import Step
+from cxrnode.plan import Verdict
 from cxrnode.replay.standing import Standing
 
 EVERY = timedelta(minutes=1)
@@ -47,11 +48,16 @@ def shown(standing: Standing, *, as_json: bool) -> Iterator[Show]:
 
 def line(standing: Standing) -> str:
     """Where a replay stands, in one line."""
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(standing.verdicts.items()) if count)
+    verdicts = in_words(standing.verdicts)
     told = f"{standing.steps[Step.DONE]} of {standing.total} studies done"
     told += f" ({verdicts})" if verdicts else ""
     told += f"; {standing.steps[Step.FETCHING]} being fetched, {standing.steps[Step.READING]} being read or sent"
     return told + (f"; {standing.waits}" if standing.waits else "")
+
+
+def in_words(verdicts: Mapping[Verdict, int]) -> str:
+    """How many studies have which verdict."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()) if count)
 
 
 def as_object(standing: Standing) -> dict[str, object]:
