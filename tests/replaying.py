@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
+from sqlalchemy import select
 
 from cxrnode import verdicts
 from cxrnode.intake import keep, receipt_of
 from cxrnode.ledger import arrivals, concluded, planned, replays, work
 from cxrnode.ledger.planned import Claim
 from cxrnode.ledger.replays import Replay, Request
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.tables import Work, rounds
 from cxrnode.plan import Entry, Head, Origin
 from cxrnode.replay.fetching import Fetching, Landed
 from cxrnode.replay.pace import Pace
@@ -23,12 +24,14 @@ from cxrnode.routing import Choice
 from cxrnode.spool import Receipt
 from tests.builders import chest_like, make_cxr, remade
 from tests.desks import QUIET_S, read_all, turn
-from tests.fakes import ALGORITHM, FakeModel
+from tests.fakes import ALGORITHM, FakeModel, FakePacs
 from tests.nodes import saved
 from workers.desk import Desk
 
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
 TURN = timedelta(seconds=20)
+OTHER = replace(ALGORITHM, name="other", version="2", digest="d" * 64)
+"""A model with another card than the live one's"""
 FILM = make_cxr(chest_like(96, 80))
 
 
@@ -137,3 +140,14 @@ def read_and_send(desk: Desk, models: Mapping[Choice, FakeModel] | None, now: da
     while any(task.work is Work.ANALYSE for task in work.due(desk.ledger, now, {})):
         read_all(desk, dict(models) if models else None, now=now)
     turn(desk)  # by the real clock, as analyses end by it
+
+
+def reports(pacs: FakePacs) -> Counter[str]:
+    """How many reports a PACS holds, by study."""
+    return Counter(one.StudyInstanceUID for one in pacs.stored if one.Modality == "SR")
+
+
+def lanes(desk: Desk) -> list[str]:
+    """The lane of each round, the earlier rounds of a study first."""
+    with desk.ledger.reading() as db:
+        return list(db.execute(select(rounds.c.lane).order_by(rounds.c.number)).scalars())

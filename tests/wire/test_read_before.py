@@ -1,12 +1,7 @@
 """What counts as read before: results that stand, and that somebody has or nobody wanted; all else is read again."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from cxrnode.ledger import withdrawals
 from cxrnode.plan import Entry, Verdict
@@ -14,34 +9,11 @@ from cxrnode.replay.source import Fetched
 from cxrnode.routing import Choice
 from cxrnode.verdicts import Row
 from tests.desks import open_desk
-from tests.fakes import ALGORITHM, FakeModel, FakePacs
-from tests.replaying import T0, Shelf, asked, begun, film, finish, read_and_send
+from tests.fakes import FakeModel, FakePacs
+from tests.replaying import OTHER, T0, Shelf, asked, begun, film, finish, read_and_send, reports
 from workers.desk import Desk
 
 HOUR = timedelta(hours=1)
-OTHER = replace(ALGORITHM, name="other", version="2", digest="d" * 64)
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    with FakePacs().listening() as listening:
-        yield listening
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pacs: FakePacs) -> Iterator[Desk]:
-    opened = open_desk(tmp_path, [pacs.destination(commitment="off")])
-    yield opened
-    opened.ledger.close()
-
-
-@pytest.fixture
-def shelf(desk: Desk) -> Shelf:
-    return Shelf(desk)
-
-
-def reports(pacs: FakePacs) -> Counter[str]:
-    return Counter(one.StudyInstanceUID for one in pacs.stored if one.Modality == "SR")
 
 
 def replayed(shelf: Shelf, entry: Entry, hour: int, *, send: bool = True, again: bool = False) -> Row:

@@ -1,15 +1,10 @@
 """replay: each study of a plan ends with one verdict, whatever its source does and wherever a run is cut off."""
 
 import threading
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from cxrnode.complete import close_whole
 from cxrnode.errors import LedgerUnavailable, PeerRefused, PeerUnavailable, SpoolFull, Unreadable
@@ -17,48 +12,18 @@ from cxrnode.ledger import planned, quarantine, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replaytables import Step
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Lane, State, rounds
+from cxrnode.ledger.tables import Lane, State
 from cxrnode.ledger.timeline import timeline
 from cxrnode.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
 from cxrnode.routing import Choice
-from tests.desks import QUIET_S, open_desk, receive
-from tests.fakes import ALGORITHM, FakeModel, FakePacs
-from tests.replaying import T0, TURN, Shelf, asked, begun, film, finish, read_and_send
+from tests.desks import QUIET_S, receive
+from tests.fakes import FakeModel, FakePacs
+from tests.replaying import OTHER, T0, TURN, Shelf, asked, begun, film, finish, lanes, read_and_send, reports
 from workers.desk import Desk
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-OTHER = replace(ALGORITHM, name="other", version="2", digest="d" * 64)
-"""A model with another card"""
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    with FakePacs().listening() as listening:
-        yield listening
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pacs: FakePacs) -> Iterator[Desk]:
-    opened = open_desk(tmp_path, [pacs.destination(commitment="off")])
-    yield opened
-    opened.ledger.close()
-
-
-@pytest.fixture
-def shelf(desk: Desk) -> Shelf:
-    return Shelf(desk)
-
-
-def reports(pacs: FakePacs) -> Counter[str]:
-    """How many reports the PACS holds, by study."""
-    return Counter(one.StudyInstanceUID for one in pacs.stored if one.Modality == "SR")
-
-
-def lanes(desk: Desk) -> list[str]:
-    with desk.ledger.reading() as db:
-        return list(db.execute(select(rounds.c.lane)).scalars())
 
 
 def test_every_study_has_the_verdict_that_it_deserves_and_they_sum_to_the_plan(

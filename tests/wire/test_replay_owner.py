@@ -1,46 +1,27 @@
 """Whose an image is: a replay's that it has fetched, and live what comes by itself, whatever replays do meanwhile."""
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from pydicom.dataset import FileDataset
-from sqlalchemy import select
 
 from cxrnode.complete import close_whole, sweep
 from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger import arrivals, outcomes, planned, quarantine, work
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Lane, State, rounds
+from cxrnode.ledger.tables import Lane, State
 from cxrnode.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.routing import Choice
 from cxrnode.spool import MOVED, Receipt
 from tests.builders import remade
-from tests.desks import QUIET_S, open_desk, read_all, receive
-from tests.fakes import ALGORITHM, FakeModel, FakePacs
-from tests.replaying import T0, TURN, Shelf, asked, begun, film, finish, read_and_send
+from tests.desks import QUIET_S, read_all, receive
+from tests.fakes import FakeModel, FakePacs
+from tests.replaying import OTHER, T0, TURN, Shelf, asked, begun, film, finish, lanes, read_and_send, reports
 from workers.desk import Desk
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-OTHER = replace(ALGORITHM, name="other", version="2", digest="d" * 64)
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    with FakePacs().listening() as listening:
-        yield listening
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pacs: FakePacs) -> Iterator[Desk]:
-    opened = open_desk(tmp_path, [pacs.destination(commitment="off")])
-    yield opened
-    opened.ledger.close()
 
 
 @pytest.fixture
@@ -73,16 +54,6 @@ class Mover(Shelf):
 def both() -> dict[Choice, FakeModel]:
     """The live model, and the one of the replay."""
     return {Choice("other"): FakeModel([0.2] * 9, algorithm=OTHER), Choice("pneumonia-efficientnet-lite0"): FakeModel()}
-
-
-def reports(pacs: FakePacs) -> Counter[str]:
-    """How many reports the PACS holds, by study."""
-    return Counter(one.StudyInstanceUID for one in pacs.stored if one.Modality == "SR")
-
-
-def lanes(desk: Desk) -> list[str]:
-    with desk.ledger.reading() as db:
-        return list(db.execute(select(rounds.c.lane).order_by(rounds.c.number)).scalars())
 
 
 def states(desk: Desk) -> list[str]:

@@ -1,8 +1,7 @@
 """Images that retention has purged and a replay fetches anew: read again, whatever became of them in the archive."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from pydicom.dataset import FileDataset
@@ -13,31 +12,12 @@ from cxrnode.ledger import arrivals, withdrawals
 from cxrnode.plan import Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
-from tests.desks import open_desk, receive
-from tests.fakes import FakePacs
+from tests.desks import receive
 from tests.nodes import saved
 from tests.replaying import T0, Shelf, asked, begun, film, finish, read_and_send
 from workers.desk import Desk
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    with FakePacs().listening() as listening:
-        yield listening
-
-
-@pytest.fixture
-def desk(tmp_path: Path, pacs: FakePacs) -> Iterator[Desk]:
-    opened = open_desk(tmp_path, [pacs.destination(commitment="off")])
-    yield opened
-    opened.ledger.close()
-
-
-@pytest.fixture
-def shelf(desk: Desk) -> Shelf:
-    return Shelf(desk)
 
 
 @pytest.fixture
