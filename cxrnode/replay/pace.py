@@ -54,7 +54,8 @@ class Pace:
     _next_at: datetime | None = None
     _took_s: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _failures: int = 0
-    _rests_until: datetime | None = None
+    rests_until: datetime | None = None
+    """until when the source was last given time"""
 
     def may_begin(self, now: datetime, in_flight: int) -> int:
         """How many studies may be begun now."""
@@ -73,12 +74,7 @@ class Pace:
 
     def rests(self, now: datetime) -> bool:
         """Whether the source is given time."""
-        return self._rests_until is not None and now < self._rests_until
-
-    @property
-    def rests_until(self) -> datetime | None:
-        """Until when the source was last given time."""
-        return self._rests_until
+        return self.rests_until is not None and now < self.rests_until
 
     def began(self, studies: int, now: datetime) -> None:
         """So many studies were begun."""
@@ -91,13 +87,13 @@ class Pace:
         usual_s = median(self._took_s) if len(self._took_s) >= REMEMBERED // 2 else None
         self._took_s.append(took_s)
         if usual_s is not None and took_s > max(1.0, SLOW * usual_s):
-            self._rests_until = now + timedelta(seconds=min(took_s, LONGEST_REST_S))
+            self.rests_until = now + timedelta(seconds=min(took_s, LONGEST_REST_S))
 
     def failed(self, now: datetime) -> None:
         """The source gave no answer: it rests, twice as long each time."""
         self._failures += 1
         rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures - 1, 10))
-        self._rests_until = now + timedelta(seconds=rest_s)
+        self.rests_until = now + timedelta(seconds=rest_s)
 
     @property
     def _gap(self) -> timedelta | None:
