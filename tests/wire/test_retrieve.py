@@ -249,9 +249,6 @@ def test_a_pacs_that_comes_no_further_is_left() -> None:
         moved(Mover(says=still_pending), timeout_s=0.5)
 
 
-@pytest.mark.filterwarnings(  # the peer, a pynetdicom server that was aborted while it sends, may end one thread so
-    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
-)
 def test_a_pacs_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red without MOST_INSTANCES in _followed and in _taken."""
     monkeypatch.setattr("cxrnode.retrieve.MOST_INSTANCES", 50)
