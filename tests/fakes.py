@@ -15,6 +15,8 @@ from pynetdicom.sop_class import Verification
 from cxrnode.destination import Destination
 from cxrnode.finding import Algorithm, Finding, Heatmap
 
+REACTOR = "reactor of a fake peer"
+
 
 @dataclass
 class FakePacs:
@@ -42,6 +44,7 @@ class FakePacs:
         for storage_class in everything if self.storage_classes is None else self.storage_classes:
             ae.add_supported_context(storage_class)
         handlers = [
+            (evt.EVT_CONN_OPEN, _name_reactor),
             (evt.EVT_C_STORE, self._on_c_store),
             (evt.EVT_REQUESTED, self._on_requested),
             *self._offer_more(ae),
@@ -79,6 +82,11 @@ class FakePacs:
             self.stored.append(dataset)
         time.sleep(self.delays_s.pop(0) if self.delays_s else 0)
         return status
+
+
+def _name_reactor(event: evt.Event) -> None:
+    """Tell its thread from the node's own: aborted while it sends, it may end by an exception (see pyproject.toml)."""
+    event.assoc.dul.name = REACTOR
 
 
 ALGORITHM = Algorithm(
