@@ -1,42 +1,52 @@
-"""`make bench`: every bench there is, its tables on the screen, and all figures with the machine in one file.
+"""`make bench`: every bench there is, its tables on the screen, and all figures with the machine in two files.
 
-`python -m tests.bench [NAME...]`; a bench is a function without arguments that returns its figures.
+`python -m tests.bench [NAME...]`; a bench is a function without arguments that returns its figures. With `--readme` the
+figures become those that README tells: tests/bench/measured/ and the table made of it.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import latency, million, plans
-from tests.bench.figures import Figure, machine
+from tests.bench import latency, million, plans, report
+from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "million": million.figures,
     "plans": plans.figures,
     "latency": latency.figures,
 }
-OUT = Path("tests-out")
+OUT, README, MEASURED = Path("tests-out"), Path("README.md"), Path("tests/bench/measured")
 
 
 def main() -> int:
     """Run those that are named, or all; 1 when a figure is not what was promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("benches", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHES)}")
-    names = parser.parse_args().benches or list(BENCHES)
+    parser.add_argument("--readme", action="store_true", help="these are the figures that README is to tell")
+    asked = parser.parse_args()
+    names = asked.benches or list(BENCHES)
     if unknown := set(names) - set(BENCHES):
         parser.error(f"no bench is named {', '.join(sorted(unknown))}; wanted some of: {', '.join(BENCHES)}")
-    found = [figure.as_object() for name in names for figure in BENCHES[name]()]
-    OUT.mkdir(exist_ok=True)
-    told = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "figures": found}
-    (OUT / "bench.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    missed = [one for one in found if one["met"] is False]
-    for one in missed:
-        sys.stdout.write(f"NOT MET: {one['name']}: {one['ours']} {one['unit']}, at most {one['target']} was promised\n")
-    sys.stdout.write(f"{len(found)} figures: {OUT / 'bench.json'}\n")
-    return bool(missed)
+    found = []
+    for name in names:
+        sys.stdout.write(f"\n{name}\n")
+        sys.stdout.flush()
+        found += BENCHES[name]()
+        report.write(OUT, found)  # after each, so that a run that breaks off leaves what it found
+    sys.stdout.write(f"\n{table(OUT)}\n{len(found)} figures: {OUT / 'bench.json'}\n")
+    if asked.readme:
+        report.write(MEASURED, found)
+        README.write_text(report.with_table(README.read_text(encoding="utf-8"), table(MEASURED)), encoding="utf-8")
+    return any(figure.met is False for figure in found)
+
+
+def table(folder: Path) -> str:
+    """The table of the figures in this folder."""
+    found, where = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "machine"))
+    return report.markdown(found, where)
 
 
 if __name__ == "__main__":

@@ -1,90 +1,104 @@
-"""A figure of a bench: what was measured, beside what, and whether it is what was promised; and how time is taken."""
+"""A figure of a bench: what was measured, beside what, and whether it is what was promised."""
 
-import platform
-import sqlite3
 import statistics
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
-
-import sqlalchemy
-
-LONGEST_S = 20.0
-"""What is slow is called less often than was asked for."""
 
 
 @dataclass(frozen=True)
-class Timing:
-    """How long each of many calls took, in milliseconds."""
+class Target:
+    """What is promised: a limit of our figure, or of its ratio to the reference."""
 
-    name: str
-    ms: tuple[float, ...]
+    limit: float
+    least: bool
+    of_ratio: bool
 
-    @property
-    def median(self) -> float:
-        """Half of the calls were quicker."""
-        return statistics.median(self.ms)
+    def __str__(self) -> str:
+        return f"{'at least' if self.least else 'at most'} {self.limit:g}{' times' if self.of_ratio else ''}"
 
-    def quantile(self, share: float) -> float:
-        """So large a share of the calls was quicker."""
-        return sorted(self.ms)[min(int(share * len(self.ms)), len(self.ms) - 1)]
+    def met(self, ours: float, ratio: float | None) -> bool:
+        """Whether it is kept."""
+        value = ratio if self.of_ratio else ours
+        if value is None:
+            raise ValueError(f"{self} has no reference; wanted one")
+        return value >= self.limit if self.least else value <= self.limit
+
+
+def at_most(limit: float) -> Target:
+    """Ours is no more than this."""
+    return Target(limit, least=False, of_ratio=False)
+
+
+def at_least(limit: float) -> Target:
+    """Ours is no less than this."""
+    return Target(limit, least=True, of_ratio=False)
+
+
+def ratio_at_most(limit: float) -> Target:
+    """Ours is no more than so many times the reference: for what should be small, a time."""
+    return Target(limit, least=False, of_ratio=True)
+
+
+def ratio_at_least(limit: float) -> Target:
+    """Ours is at least so many times the reference: for what should be large, a rate."""
+    return Target(limit, least=True, of_ratio=True)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`ours` in `unit`, `reference` likewise; `target` is the most that it may be, None where nothing is promised."""
+    """`ours` in `unit`, `reference` likewise, each with its quartiles where there are several turns; None: not run."""
 
     name: str
-    ours: float
+    ours: float | None
     reference: float | None
     unit: str
-    target: float | None = None
+    target: Target | None = None
+    note: str = ""
+    ours_quartiles: tuple[float, float] | None = None
+    reference_quartiles: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        unit: str,
+        ours: Sequence[float],
+        reference: Sequence[float] | None = None,
+        target: Target | None = None,
+        note: str = "",
+    ) -> "Figure":
+        """The medians of the turns, and their quartiles."""
+        beside = statistics.median(reference) if reference else None
+        spread = quartiles(reference) if reference else None
+        return cls(name, statistics.median(ours), beside, unit, target, note, quartiles(ours), spread)
+
+    @classmethod
+    def not_run(cls, name: str, unit: str, target: Target | None, why: str) -> "Figure":
+        """A figure that this machine cannot have."""
+        return cls(name, None, None, unit, target, f"not run: {why}")
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours divided by the reference."""
+        return self.ours / self.reference if self.ours is not None and self.reference else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is kept; None where nothing is promised, or nothing was run."""
+        if self.target is None or self.ours is None:
+            return None
+        return self.target.met(self.ours, self.ratio)
 
     def as_object(self) -> dict[str, object]:
         """As bench.json has it."""
-        ratio = round(self.ours / self.reference, 3) if self.reference else None
-        met = None if self.target is None else self.ours <= self.target
-        return asdict(self) | {"ratio": ratio, "met": met}
+        ratio = self.ratio if self.ratio is None else round(self.ratio, 3)
+        target = str(self.target) if self.target else None
+        return asdict(self) | {"ratio": ratio, "target": target, "met": self.met}
 
 
-def timed(name: str, calls: Iterable[Callable[[], object]]) -> Timing:
-    """Each call once, one after another, until there is no more or `LONGEST_S` have gone."""
-    took, give_up = [], time.monotonic() + LONGEST_S
-    for call in calls:
-        begun = time.perf_counter()
-        call()
-        took.append((time.perf_counter() - begun) * 1000)
-        if time.monotonic() > give_up:
-            break
-    return Timing(name, tuple(took))
-
-
-def machine() -> dict[str, object]:
-    """On what the figures were had."""
-    words = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    models = [line.partition(":")[2].strip() for line in words.splitlines() if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(models) or None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "sqlalchemy": sqlalchemy.__version__,
-        "cxrnode": version("cxrnode"),
-    }
-
-
-def table(timings: Sequence[Timing], references: Sequence[Timing]) -> str:
-    """Medians beside those of the references, and how far nine calls in ten reach."""
-    width = max(len(one.name) for one in timings)
-    lines = [
-        f"{'milliseconds':<{width}}  {'median':>9} {'quarter':>9} {'3/4':>9} {'9/10':>9} {'calls':>6} {'small':>9}"
-    ]
-    beside = {one.name: one for one in references}
-    for one in timings:
-        spread = " ".join(f"{one.quantile(share):9.2f}" for share in (0.25, 0.75, 0.9))
-        small = f"{beside[one.name].median:9.2f}" if one.name in beside else ""
-        lines.append(f"{one.name:<{width}}  {one.median:9.2f} {spread} {len(one.ms):6d} {small}")
-    return "\n".join(lines)
+def quartiles(values: Sequence[float]) -> tuple[float, float] | None:
+    """The lower and the upper; None of a single value."""
+    if len(values) < 2:
+        return None
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
