@@ -1,7 +1,7 @@
 """`make bench`: every bench there is, its tables on the screen, and all figures with the machine in two files.
 
 `python -m tests.bench [NAME...]`; a bench is a function without arguments that returns its figures. With `--readme` the
-figures become those that README tells: tests/bench/measured/ and the table made of it.
+figures become those that README tells, in the place of those of the same benches: tests/bench/measured/ and the table.
 """
 
 import argparse
@@ -30,23 +30,30 @@ def main() -> int:
     names = asked.benches or list(BENCHES)
     if unknown := set(names) - set(BENCHES):
         parser.error(f"no bench is named {', '.join(sorted(unknown))}; wanted some of: {', '.join(BENCHES)}")
-    found = []
+    found: list[Mapping[str, object]] = []
     for name in names:
         sys.stdout.write(f"\n{name}\n")
         sys.stdout.flush()
-        found += BENCHES[name]()
+        found += [{"bench": name} | figure.as_object() for figure in BENCHES[name]()]
         report.write(OUT, found)  # after each, so that a run that breaks off leaves what it found
     sys.stdout.write(f"\n{table(OUT)}\n{len(found)} figures: {OUT / 'bench.json'}\n")
     if asked.readme:
-        report.write(MEASURED, found)
+        others = [one for one in kept(MEASURED) if one["bench"] not in names]
+        report.write(MEASURED, sorted(others + found, key=lambda one: list(BENCHES).index(str(one["bench"]))))
         README.write_text(report.with_table(README.read_text(encoding="utf-8"), table(MEASURED)), encoding="utf-8")
-    return any(figure.met is False for figure in found)
+    return any(one["met"] is False for one in found)
+
+
+def kept(folder: Path) -> list[Mapping[str, object]]:
+    """The figures in this folder, none where it is not there."""
+    path = folder / "bench.json"
+    figures: list[Mapping[str, object]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return figures
 
 
 def table(folder: Path) -> str:
     """The table of the figures in this folder."""
-    found, where = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("bench", "machine"))
-    return report.markdown(found, where)
+    return report.markdown(kept(folder), json.loads((folder / "machine.json").read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.figures import Figure
-
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 LIBRARIES = ("torch", "grad-cam", "pydicom", "pynetdicom", "highdicom", "celery", "sqlalchemy")
 MET = {True: "yes", False: "**no**", None: ""}
@@ -30,10 +28,10 @@ def machine() -> dict[str, object]:
     }
 
 
-def write(folder: Path, figures: Sequence[Figure]) -> None:
+def write(folder: Path, figures: Sequence[Mapping[str, object]]) -> None:
     """`bench.json`, a list of figures, and beside it the machine."""
     folder.mkdir(exist_ok=True)
-    told = {"bench": [figure.as_object() for figure in figures], "machine": machine()}
+    told = {"bench": figures, "machine": machine()}
     for name, content in told.items():
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -68,7 +66,7 @@ def _met(one: Mapping[str, object]) -> str:
 def _value(middle: object, spread: object, unit: object) -> str:
     if not isinstance(middle, float | int):
         return ""
-    around = f" ({_short(spread[0])} to {_short(spread[1])})" if isinstance(spread, list) else ""
+    around = f" ({_short(spread[0])} to {_short(spread[1])})" if isinstance(spread, list | tuple) else ""
     return f"{_short(middle)}{around} {unit}"
 
 

@@ -46,7 +46,7 @@ def test_the_file_and_the_table_say_what_was_found_and_what_was_not_run(tmp_path
         Figure.of("decode", "images/s", [10, 30, 20, 40], [4, 5, 5, 6], ratio_at_least(5), "the decoder's own limit"),
         Figure.not_run("on a GPU", "images/s", at_least(100), "no GPU"),
     ]
-    report.write(tmp_path, figures)
+    report.write(tmp_path, [figure.as_object() for figure in figures])
 
     first, second = json.loads((tmp_path / "bench.json").read_text())
     wanted = ("name", "ours", "reference", "unit", "ratio", "target", "met")
