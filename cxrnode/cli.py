@@ -5,7 +5,7 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,9 @@ from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
-from cxrnode.log import start
-from cxrnode.settings import Settings, load
+
+if TYPE_CHECKING:
+    from cxrnode.settings import Settings
 
 app = typer.Typer(
     name="cxrnode",
@@ -272,7 +273,10 @@ def main() -> None:
         sys.exit(2)
 
 
-def _start(level: str | None = None) -> Settings:
+def _start(level: str | None = None) -> "Settings":
+    from cxrnode.log import start
+    from cxrnode.settings import load
+
     settings = load()
     start(level or settings.log.level)
     return settings

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from cxrnode.settings import load
-
 app = typer.Typer()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
@@ -56,6 +54,7 @@ def evaluate(  # noqa: PLR0913  # each is an option of the command
 ) -> None:
     """Measure a model on films it has not seen: figures with 95 % intervals, beside the paper's."""
     from cxrnode.film import DicomFiles
+    from cxrnode.settings import load
     from models.evaluation.command import Request, evaluate_and_show
 
     which = (films, manifest, positive_class, group_column, split)
@@ -109,6 +108,7 @@ def maps(
     json: Json = False,
 ) -> None:
     """Measure a model's heat maps: in the lungs, on the disease, carrying the answer, gone when it has forgotten."""
+    from cxrnode.settings import load
     from models.card import find
     from models.evaluation.map_command import maps as run
 
@@ -160,6 +160,7 @@ def compare(
     from cxrnode.compare.command import Request
     from cxrnode.compare.command import compare as run
     from cxrnode.log import start
+    from cxrnode.settings import load
 
     start("warning")
     run(Request(a, b, out, labels, most, uids), load(), datetime.now(UTC), as_json=json)

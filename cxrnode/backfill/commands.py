@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxrnode.log import start
-from cxrnode.settings import Settings, load
+if TYPE_CHECKING:
+    from cxrnode.settings import Settings
 
 app = typer.Typer()
 
@@ -153,7 +153,10 @@ def resume(replay: Named = None) -> None:
     run(_start(), replay, None)
 
 
-def _start() -> Settings:
+def _start() -> "Settings":
+    from cxrnode.log import start
+    from cxrnode.settings import load
+
     settings = load()
     start("warning")
     return settings

@@ -11,6 +11,7 @@ from tests.builders import make_cxr
 from tests.nodes import saved
 
 SLOW = {"torch", "torchvision", "timm", "pytorch_grad_cam", "highdicom", "scipy", "matplotlib"}
+NOT_FOR_HELP = {"numpy", "pydantic_settings", "structlog", "pydicom", "pynetdicom", "sqlalchemy", "celery"}
 RUN = """
 import sys
 sys.argv = ["cxrnode", {arguments}]
@@ -37,6 +38,13 @@ except SystemExit as end:
 )
 def test_what_needs_no_model_loads_no_torch(code: str, tmp_path: Path) -> None:
     assert loaded(code, tmp_path) & SLOW == set()
+
+
+@pytest.mark.parametrize("command", ["", "up", "status", "analyse", "replay", "evaluate", "compare"])
+def test_help_loads_neither_settings_nor_numbers(command: str, tmp_path: Path) -> None:
+    arguments = ", ".join(f'"{word}"' for word in (command, "--help") if word)
+
+    assert loaded(RUN.format(arguments=arguments), tmp_path) & (SLOW | NOT_FOR_HELP) == set()
 
 
 def test_what_foretells_reads_cards_without_torch(tmp_path: Path) -> None:
