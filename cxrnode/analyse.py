@@ -7,8 +7,6 @@ from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode import __version__
@@ -21,6 +19,7 @@ from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study
 from cxrnode.header import text
 from cxrnode.opening import parsed
 from cxrnode.pixels import read_radiograph
+from cxrnode.radiograph import Radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
 from cxrnode.results.encode import encode
@@ -29,8 +28,6 @@ from cxrnode.results.words import localisation_sentence
 from cxrnode.settings import Settings
 from cxrnode.study import Instance, Study
 from cxrnode.uids import RoundIdentity
-
-Radiograph = NDArray[np.float32]
 
 
 class Model(Protocol):
@@ -41,7 +38,7 @@ class Model(Protocol):
         """What results say of the model."""
 
     def read(self, radiographs: Sequence[Radiograph]) -> Sequence[Finding | Refusal]:
-        """One answer a radiograph, in order; each radiograph (rows, columns) float32 in [0, 1], air dark."""
+        """One answer a radiograph, in order."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Imag
             image.end(verdict.outcome, verdict.reason)
             continue
         try:
-            image.radiograph = read_radiograph(dataset)
+            image.radiograph = Radiograph.of(read_radiograph(dataset))
         except Refused as error:
             image.end(Outcome.REFUSED, str(error))
         except Unreadable as error:

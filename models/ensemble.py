@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrnode.finding import Algorithm, Finding, Heatmap
+from cxrnode.radiograph import Film
 from models.card import ModelCard
 from models.ensemblecard import Cast, card_of
 from models.lungs import Lungs
@@ -37,8 +38,8 @@ class Ensemble:
         """What results say of the ensemble, at this site."""
         return self.site.algorithm
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
-        """Any number of (rows, cols) float32 in [0, 1], air dark -> one finding each, in the same order."""
+    def read(self, radiographs: Sequence[Film]) -> list[Finding]:
+        """Any number of radiographs in [0, 1], air dark -> one finding each, in the same order."""
         answers = [member.read(radiographs) for member in self._members]
         means = [combine(findings) for findings in zip(*answers, strict=True)]
         return [self.site.answer(mean, image) for mean, image in zip(means, radiographs, strict=True)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from cxrnode.radiograph import Film
 from models.fill import fill
 from models.gatecard import GateCard, Limits, load_gate_card
 from models.gatenet import KINDS, SIDE, GateNetwork
@@ -60,16 +60,16 @@ class Gate:
         self._turn = threading.Lock()
         self._owner = os.getpid()
 
-    def objection(self, radiograph: NDArray[np.float32]) -> str:
-        """(rows, cols) float32 in [0, 1] -> why it should not be read, as a sentence; empty: it may be."""
+    def objection(self, radiograph: Film) -> str:
+        """A radiograph in [0, 1] -> why it should not be read, as a sentence; empty: it may be."""
         return sentence(self.look(radiograph), self.card.limits)
 
     def warm(self) -> None:
         """One pass over a grey slope, so that the first patient does not wait."""
         self.look(np.tile(np.linspace(0, 1, SIDE, dtype=np.float32), (SIDE, 1)))
 
-    def look(self, radiograph: NDArray[np.float32]) -> Seen:
-        """(rows, cols) float32 in [0, 1] -> what it looks like."""
+    def look(self, radiograph: Film) -> Seen:
+        """A radiograph in [0, 1] -> what it looks like."""
         if os.getpid() != self._owner:
             raise RuntimeError("the gate was loaded before the fork; wanted each process to load its own")
         picture = squashed(radiograph, SIDE, SIDE)

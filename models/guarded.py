@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cxrnode.finding import Algorithm, Finding, Refusal
+from cxrnode.radiograph import Film
 from models.algorithm import beside
 from models.gate import Gate
 
-Radiographs = Sequence[NDArray[np.float32]]
+Radiographs = Sequence[Film]
 
 
 class Readable(Protocol):
@@ -44,7 +43,7 @@ class Guarded:
         self._refuses = refuses
 
     def read(self, radiographs: Radiographs) -> list[Finding | Refusal]:
-        """Any number of (rows, cols) float32 in [0, 1], air dark -> one answer each, in the same order."""
+        """Any number of radiographs in [0, 1], air dark -> one answer each, in the same order."""
         objections = [self._gate.objection(radiograph) for radiograph in radiographs]
         passed = [
             radiograph

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cxrnode.finding import Finding, Heatmap
+from cxrnode.radiograph import Film
 from models.card import Input
 from models.devices import choose
 from models.fill import fill
@@ -44,15 +45,15 @@ class Lungs:
         self.digest = digest
         self._network = network
 
-    def mask(self, radiograph: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(rows, cols) float32 in [0, 1], air dark -> how likely each of its pixels is lung, (rows, cols) in [0, 1]."""
+    def mask(self, radiograph: Film) -> NDArray[np.float32]:
+        """A radiograph in [0, 1], air dark -> how likely each of its pixels is lung, (rows, cols) in [0, 1]."""
         return self._on_the_grid_of(radiograph, self._likely(radiograph))
 
-    def region(self, radiograph: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def region(self, radiograph: Film) -> NDArray[np.bool_]:
         """The lungs, grown as the card says, (rows, cols): where a heat map may point."""
         return self._on_the_grid_of(radiograph, self._grown(radiograph)) >= 0.5
 
-    def share(self, heatmap: Heatmap, radiograph: NDArray[np.float32]) -> float | None:
+    def share(self, heatmap: Heatmap, radiograph: Film) -> float | None:
         """The part of the map's mass, in [0, 1], that lies in the region; None for an empty map.
 
         Where no lungs are found, none of it does.
@@ -60,7 +61,7 @@ class Lungs:
         found = self._shares(heatmap, radiograph)
         return found and found[0]
 
-    def localise(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
+    def localise(self, finding: Finding, radiograph: Film) -> Finding:
         """The finding with the share of its map that lies in the lungs, and whether that is enough."""
         found = self._shares(finding.heatmap, radiograph)
         if found is None:
@@ -72,7 +73,7 @@ class Lungs:
         """One pass over a blank image, so that the first patient does not wait."""
         self.mask(np.zeros((self.terms.input.rows, self.terms.input.columns), dtype=np.float32))
 
-    def _shares(self, heatmap: Heatmap, radiograph: NDArray[np.float32]) -> tuple[float, float] | None:
+    def _shares(self, heatmap: Heatmap, radiograph: Film) -> tuple[float, float] | None:
         """The region's share of the map's mass, and of the image, which is that of a map spread evenly."""
         values = heatmap.resized(self.terms.input.rows, self.terms.input.columns).astype(np.float64)
         whole = float(values.sum())
@@ -81,14 +82,14 @@ class Lungs:
         region = self._grown(radiograph)[0, 0].numpy() > 0
         return min(float(values[region].sum()) / whole, 1.0), float(region.mean())
 
-    def _likely(self, radiograph: NDArray[np.float32]) -> Tensor:
+    def _likely(self, radiograph: Film) -> Tensor:
         """(1, 1, rows, columns) of the network's grid, in [0, 1]."""
         inputs = to_tensor(radiograph, self.terms.input)[None].to(self.device, memory_format=torch.channels_last)
         with torch.inference_mode():
             likely: Tensor = self._network(inputs).sigmoid().float().cpu()
         return likely
 
-    def _grown(self, radiograph: NDArray[np.float32]) -> Tensor:
+    def _grown(self, radiograph: Film) -> Tensor:
         """(1, 1, rows, columns) of the network's grid: 1 in the lungs as they are after they have grown, else 0."""
         lungs = (self._likely(radiograph) >= self.terms.mask.probability).float()
         by = [round(self.terms.mask.dilation * side) for side in (self.terms.input.rows, self.terms.input.columns)]
@@ -96,7 +97,7 @@ class Lungs:
         return functional.max_pool2d(lungs, kernel_size=kernel, stride=1, padding=by)
 
     @staticmethod
-    def _on_the_grid_of(radiograph: NDArray[np.float32], values: Tensor) -> NDArray[np.float32]:
+    def _on_the_grid_of(radiograph: Film, values: Tensor) -> NDArray[np.float32]:
         rows, columns = radiograph.shape
         if values.shape[2:] != (rows, columns):
             values = functional.interpolate(values, (rows, columns), mode="bilinear", antialias=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from cxrnode.finding import Algorithm, Finding
+from cxrnode.radiograph import Film
 from models.calibrate import probability
 from models.card import ModelCard, load_card
 from models.devices import choose
@@ -48,8 +48,8 @@ class Reader:
         """What results say of the model, at this site."""
         return self.site.algorithm
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
-        """Any number of (rows, cols) float32 in [0, 1], air dark -> one finding each, in the same order."""
+    def read(self, radiographs: Sequence[Film]) -> list[Finding]:
+        """Any number of radiographs in [0, 1], air dark -> one finding each, in the same order."""
         if os.getpid() != self._owner:
             raise RuntimeError("the model was loaded before the fork; wanted each process to load its own")
         with self._turn:
@@ -74,7 +74,7 @@ class Reader:
         self.read([np.zeros((self.card.input.rows, self.card.input.columns), dtype=np.float32)])
         self.site.warm()
 
-    def _read_batch(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+    def _read_batch(self, radiographs: Sequence[Film]) -> list[Finding]:
         inputs = torch.stack([to_tensor(radiograph, self.card.input) for radiograph in radiographs])
         logits, heatmaps = self._explainer.explain(inputs.to(self.device))
         meaning = self.card.calibration

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cxrnode.finding import Algorithm, Finding, Outcome
+from cxrnode.radiograph import Film
 from models.algorithm import beside, shifted
 from models.calibrate import at_prevalence
 from models.lungs import Lungs
@@ -32,10 +30,10 @@ class Site:
         _ = other.algorithm  # made now, so that a prevalence that it cannot have is refused now
         return other
 
-    def answer(self, finding: Finding, radiograph: NDArray[np.float32]) -> Finding:
+    def answer(self, finding: Finding, radiograph: Film) -> Finding:
         """The finding at the site's prevalence; only a positive's map is shown, so only that is asked where it points.
 
-        `radiograph` is (rows, cols) float32 in [0, 1].
+        `radiograph` is in [0, 1].
         """
         here = self._shifted(finding)
         if self.lungs is None or self.algorithm.judge(here.probability) is not Outcome.POSITIVE:

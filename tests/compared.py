@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from sqlalchemy import select
 
@@ -14,6 +13,7 @@ from cxrnode.finding import Algorithm, Finding, Refusal
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.tables import studies
 from cxrnode.pixels import read_radiograph
+from cxrnode.radiograph import Film, Radiograph
 from cxrnode.routing import Choice
 from tests.builders import chest_like, make_cxr
 from tests.desks import HOUR, T0, open_desk, read_all, receive
@@ -30,7 +30,7 @@ class Knowing(FakeModel):
 
     answers: Mapping[float, float | None] = field(default_factory=dict)
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding | Refusal]:  # type: ignore[override]
+    def read(self, radiographs: Sequence[Film]) -> list[Finding | Refusal]:  # type: ignore[override]
         """One finding or refusal a radiograph."""
         found: list[Finding | Refusal] = []
         for radiograph, (finding,) in ((one, super(Knowing, self).read([one])) for one in radiographs):
@@ -74,9 +74,9 @@ class Reading:
         self.at += timedelta(minutes=1)
 
 
-def mark(radiograph: NDArray[np.float32]) -> float:
+def mark(radiograph: Film) -> float:
     """A number that tells one film's pixels from another's."""
-    return round(float(radiograph.astype(np.float64).sum()), 3)
+    return round(float(Radiograph.of(radiograph).greys.astype(np.float64).sum()), 3)
 
 
 def with_(finding: Finding, probability: float) -> Finding:

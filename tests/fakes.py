@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification
 
 from cxrnode.destination import Destination
 from cxrnode.finding import Algorithm, Finding, Heatmap
+from cxrnode.radiograph import Film
 
 REACTOR = "reactor of a fake peer"
 
@@ -111,7 +112,7 @@ class FakeModel:
     gate: threading.Event | None = None
     algorithm: Algorithm = ALGORITHM
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+    def read(self, radiographs: Sequence[Film]) -> list[Finding]:
         """One finding a radiograph."""
         self.batches.append(len(radiographs))
         if self.gate is not None:

@@ -19,6 +19,7 @@ from pydicom.uid import Comprehensive3DSRStorage, DigitalXRayImageStorageForPres
 
 from cxrnode.analyse import Image, make_objects, reading_of
 from cxrnode.finding import Algorithm, Finding, Heatmap, Outcome, Reading
+from cxrnode.radiograph import Radiograph
 from cxrnode.results.codes import coded
 from cxrnode.results.encode import encode
 from cxrnode.results.keyobjects import build_rejection
@@ -147,7 +148,7 @@ def _results(case: Case, outcome: Outcome) -> Iterator[Specimen]:
     study = Study("specimen", str(source.StudyInstanceUID), 1, (instance,), case.predecessor)
     image = Image(instance, source)
     if outcome.analysed:
-        image.radiograph = chest(source.Rows, source.Columns).astype(np.float32)
+        image.radiograph = Radiograph.of(chest(source.Rows, source.Columns).astype(np.float32))
         probability = case.probability if outcome is Outcome.POSITIVE else 1 - case.probability
         heatmap = Heatmap(case.values, case.peak, case.algorithm.explanation)
         finding = Finding(1.5, probability, heatmap, lung_share=case.lung_share)

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome, Reading
+from cxrnode.radiograph import Film
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import referable
 from cxrnode.results.keyobjects import build_key_objects
@@ -21,11 +20,11 @@ from cxrnode.results.segmentation import build_segmentation
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """An image and what is said of it; `radiograph` is (rows, columns) float32 in [0, 1], None where none was read."""
+    """An image and what is said of it; `radiograph` is None where none was read."""
 
     source: Dataset
     reading: Reading
-    radiograph: NDArray[np.float32] | None = None
+    radiograph: Film | None = None
 
 
 @dataclass(frozen=True, eq=False)

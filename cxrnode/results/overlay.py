@@ -10,6 +10,7 @@ from pydicom import Dataset
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Reading
 from cxrnode.language import Words, load_words
+from cxrnode.radiograph import Film, Radiograph
 from cxrnode.results.banner import PAPER, Banner, banner_for
 from cxrnode.results.capture import new_capture, put_pixels
 from cxrnode.results.context import ResultContext
@@ -34,16 +35,14 @@ class Frame:
     rows: int
 
 
-def build_overlay(
-    source: Dataset, radiograph: NDArray[np.float32], reading: Reading, context: ResultContext
-) -> Dataset:
-    """The overlay of one analysed image; `radiograph` is (rows, columns) float32 in [0, 1], air dark.
+def build_overlay(source: Dataset, film: Film, reading: Reading, context: ResultContext) -> Dataset:
+    """The overlay of one analysed image.
 
     Raises ValueError for a reading without a finding: there is nothing to lay over.
     """
     draws = context.draw_not_localised
     words, side = load_words(context.language), context.overlay_longest_side
-    pixels = draw(radiograph, reading, context.algorithm, side, words=words, draw_not_localised=draws)
+    pixels = draw(film, reading, context.algorithm, side, words=words, draw_not_localised=draws)
     overlay = new_capture(Family.OVERLAY, source, reading, context)
     _describe(overlay, reading, context)
     put_pixels(overlay, pixels)
@@ -51,7 +50,7 @@ def build_overlay(
 
 
 def draw(
-    radiograph: NDArray[np.float32],
+    film: Film,
     reading: Reading,
     algorithm: Algorithm,
     longest_side: int,
@@ -64,9 +63,10 @@ def draw(
         raise ValueError(f"a {reading.outcome} reading has nothing to draw")
     shown = reading.finding.localised or draw_not_localised
     banner = banner_for(reading, algorithm, words, shown=shown)
+    radiograph = Radiograph.of(film)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
-    greys = Image.fromarray(radiograph).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    greys = Image.fromarray(radiograph.greys).resize(size, Image.Resampling.BICUBIC, radiograph.edges, 2.0)
     eight_bits = np.rint(np.clip(np.asarray(greys), 0.0, 1.0) * 255).astype(np.uint8)
     values = reading.finding.heatmap.resized(frame.rows, frame.columns)
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0

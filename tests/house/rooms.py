@@ -23,8 +23,8 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("scratch", "filed", "beneath", "gather", "listing", "labels"),
     ),
     "values": (
-        *("study", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route", "part"),
-        *("language", "log", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
+        *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
+        *("part", "language", "log", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table"),
 }

@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pydicom
 import pytest
-from numpy.typing import NDArray
 
 from cxrnode.complete import give_up_exhausted
 from cxrnode.destination import Destination
 from cxrnode.finding import Finding
 from cxrnode.ledger import arrivals, quarantine, work
 from cxrnode.ledger.roundlines import round_lines
+from cxrnode.radiograph import Film
 from cxrnode.routing import Choice
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive
@@ -28,7 +27,7 @@ CHOICE = Choice("pneumonia-efficientnet-lite0")
 class Broken(FakeModel):
     """A model that raises whatever it is shown."""
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+    def read(self, radiographs: Sequence[Film]) -> list[Finding]:
         self.batches.append(len(radiographs))
         raise ZeroDivisionError
 

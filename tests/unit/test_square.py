@@ -1,6 +1,7 @@
 """The square: a known place in a 3000 x 2500 film is where report, presentation state and segmentation say it is."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from cxrnode.analyse import analyse
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Heatmap, MapMethod
 from cxrnode.offline import group
+from cxrnode.radiograph import Radiograph
 from cxrnode.settings import Settings
 from models.card import Input
 from models.fit import fit_of
@@ -36,13 +38,13 @@ class Looker:
     def __init__(self, resize: str) -> None:
         self.terms = Input(rows=224, columns=224, resize=resize, scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
 
-    def read(self, radiographs: Sequence[NDArray[np.float32]]) -> list[Finding]:
+    def read(self, radiographs: Sequence[Radiograph]) -> list[Finding]:
         """One finding a radiograph, its map placed as a real reader places its own."""
         return [Finding(1.0, 0.9, self._map(radiograph)) for radiograph in radiographs]
 
-    def _map(self, radiograph: NDArray[np.float32]) -> Heatmap:
-        bright = (radiograph - radiograph.min()) / (radiograph.max() - radiograph.min())
-        values = fitted(bright.astype(np.float32), self.terms)[0].numpy().clip(0, 1)
+    def _map(self, radiograph: Radiograph) -> Heatmap:
+        bright = (radiograph.greys - radiograph.greys.min()) / np.ptp(radiograph.greys)
+        values = fitted(replace(radiograph, greys=bright.astype(np.float32)), self.terms)[0].numpy().clip(0, 1)
         return fit_of((ROWS, COLUMNS), self.terms).place(Heatmap(values, 4.0, MapMethod.GRAD_CAM))
 
 
