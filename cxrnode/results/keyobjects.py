@@ -1,9 +1,9 @@
 """Key object selections (TID 2010): a study's flagged images, and the note that rejects results found bad later."""
 
+import operator
 from collections.abc import Sequence
 from datetime import datetime
 
-from highdicom.sr import CodeContentItem, ContainerContentItem, ObserverContext, RelationshipTypeValues, TextContentItem
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
@@ -18,13 +18,15 @@ from cxrnode.family import Family
 from cxrnode.finding import Outcome, Reading
 from cxrnode.header import text
 from cxrnode.results import codes
+from cxrnode.results.content import Relation, coded_value, put_root, sentence
 from cxrnode.results.context import ResultContext
-from cxrnode.results.evidence import evidence, referable, reference
+from cxrnode.results.evidence import evidence, referable
 from cxrnode.results.inherit import copy_sound, inherit
 from cxrnode.results.observer import observer
 from cxrnode.results.series import REJECTION, put_into
 from cxrnode.results.stamp import new_result, stamp_times
 from cxrnode.results.words import INTENDED_USE, NOTICE, plain, study_sentence
+from cxrnode.results.written import Item, item
 
 WITHOUT_PIXELS = (
     Comprehensive3DSRStorage, GrayscaleSoftcopyPresentationStateStorage, KeyObjectSelectionDocumentStorage,
@@ -86,28 +88,22 @@ def _select(
     document: Dataset,
     title: Code,
     modifier: Code | None,
-    device: ObserverContext,
+    device: Sequence[Item],
     description: str,
     selected: Sequence[Dataset],
 ) -> None:
     """Make `document` a selection of `selected`, each of which can be referred to; the root is TID 2010's."""
     document.ReferencedPerformedProcedureStepSequence = []
     document.update(evidence(selected))
-    document.update(ContainerContentItem(title, template_id="2010"))
-    words = TextContentItem(codes.KEY_OBJECT_DESCRIPTION, description, RelationshipTypeValues.CONTAINS)
-    modifiers = [
-        CodeContentItem(codes.DOCUMENT_TITLE_MODIFIER, code, RelationshipTypeValues.HAS_CONCEPT_MOD)
-        for code in (modifier,)
-        if code is not None
-    ]
-    references = sorted(map(_item, selected), key=lambda item: item.ValueType != "IMAGE")  # rows 8 and 10
-    document.ContentSequence = [*modifiers, *device, words, *references]
+    modifiers = [coded_value(Relation.MODIFIER, codes.DOCUMENT_TITLE_MODIFIER, modifier)] if modifier else []
+    words = sentence(Relation.CONTAINS, codes.KEY_OBJECT_DESCRIPTION, description)
+    references = sorted(map(_item, selected), key=operator.itemgetter(0))  # rows 8 and 10
+    put_root(document, title, "2010", [*modifiers, *device, words, *(reference for _, reference in references)])
 
 
-def _item(instance: Dataset) -> Dataset:
-    """A reference without a purpose of its own: the title says what all are selected for."""
-    item = Dataset()
-    item.RelationshipType = "CONTAINS"
-    item.ValueType = "COMPOSITE" if instance.SOPClassUID in WITHOUT_PIXELS else "IMAGE"
-    item.ReferencedSOPSequence = [reference(instance)]
-    return item
+def _item(instance: Dataset) -> tuple[bool, Item]:
+    """Whether it is no image, and a reference; without a purpose of its own: the title says what all are here for."""
+    sop_class, sop_instance = str(instance.SOPClassUID), str(instance.SOPInstanceUID)
+    referred = item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_instance)
+    kind = "COMPOSITE" if sop_class in WITHOUT_PIXELS else "IMAGE"
+    return kind != "IMAGE", item(RelationshipType="CONTAINS", ValueType=kind, ReferencedSOPSequence=[referred])

@@ -2,27 +2,22 @@
 
 from collections.abc import Sequence
 
-from highdicom.sr import (
-    CodedConcept,
-    ContainerContentItem,
-    ContentSequence,
-    MeasurementReport,
-    ObservationContext,
-    RelationshipTypeValues,
-)
 from pydicom import Dataset
 
 from cxrnode.family import Family
 from cxrnode.finding import Reading
 from cxrnode.header import items
 from cxrnode.results import codes
+from cxrnode.results.codes import coded
+from cxrnode.results.content import Relation, coded_value, container, put_root
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import evidence, predecessor_documents
-from cxrnode.results.groups import Group, comment, groups_of
+from cxrnode.results.groups import comment, groups_of
 from cxrnode.results.inherit import is_code
 from cxrnode.results.observer import observer
 from cxrnode.results.stamp import new_result
 from cxrnode.results.words import INTENDED_USE, NOTICE, population_sentence, prevalence_sentence, study_sentence
+from cxrnode.results.written import Item, coded_item, item_in
 
 
 def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], context: ResultContext) -> Dataset:
@@ -48,37 +43,35 @@ def build_report(sources: Sequence[Dataset], readings: Sequence[Reading], contex
         report.PredecessorDocumentsSequence = predecessor_documents(context.predecessor)
 
     groups = [
-        group
-        for number, (source, reading) in enumerate(told, 1)
-        for group in groups_of(number, source, reading, context)
+        group for place, (source, reading) in enumerate(told, 1) for group in groups_of(place, source, reading, context)
     ]
-    report.update(_tree(sources[0], [reading for _, reading in told], groups, context))
+    _plant(report, sources[0], [reading for _, reading in told], groups, context)
     return report
 
 
-def _tree(source: Dataset, readings: Sequence[Reading], groups: Sequence[Group], context: ResultContext) -> Dataset:
-    """The root container of TID 1500; its Qualitative Evaluations (row 12) say what holds of the whole study."""
-    device = observer(context.algorithm.device_uid, context.station_name, context.algorithm.name)
-    root: Dataset = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=device),
-        procedure_reported=_procedures_reported(source),
-        imaging_measurements=groups,
-        title=codes.IMAGING_MEASUREMENT_REPORT,
-    )[0]
-    summary = ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS)
+def _plant(
+    report: Dataset, source: Dataset, readings: Sequence[Reading], groups: Sequence[Item], context: ResultContext
+) -> None:
+    """Make `report` the root of TID 1500; its Qualitative Evaluations (row 12) say what holds of the whole study."""
+    algorithm = context.algorithm
     sentences = (
         study_sentence(readings),
         f"{NOTICE}. {INTENDED_USE}",
-        population_sentence(context.algorithm),
-        prevalence_sentence(context.algorithm),
+        population_sentence(algorithm),
+        prevalence_sentence(algorithm),
     )
-    summary.ContentSequence = ContentSequence([comment(sentence) for sentence in sentences])
-    root.ContentSequence.append(summary)
-    return root
+    content = [
+        coded_value(Relation.MODIFIER, codes.LANGUAGE, codes.ENGLISH),
+        *observer(algorithm.device_uid, context.station_name, algorithm.name),
+        *_procedures_reported(source, report),
+        container(codes.IMAGING_MEASUREMENTS, groups),
+        container(codes.QUALITATIVE_EVALUATIONS, [comment(sentence) for sentence in sentences]),
+    ]
+    put_root(report, codes.IMAGING_MEASUREMENT_REPORT, "1500", content)
 
 
-def _procedures_reported(source: Dataset) -> list[CodedConcept]:
+def _procedures_reported(source: Dataset, report: Dataset) -> list[Item]:
     """The imaging procedure as the source codes it, else just that it was one (CID 100)."""
-    found = [item for item in items(source, "ProcedureCodeSequence") if is_code(item)]
-    reported = [codes.code_of(item) for item in found] or [codes.IMAGING_PROCEDURE]
-    return [CodedConcept.from_code(code) for code in reported]
+    found = [codes.code_of(item) for item in items(source, "ProcedureCodeSequence") if is_code(item)]
+    written = [item_in(report, coded(code)) for code in found] or [coded_item(codes.IMAGING_PROCEDURE)]
+    return [coded_value(Relation.MODIFIER, codes.PROCEDURE_REPORTED, one) for one in written]
