@@ -47,16 +47,18 @@ def regions(heatmap: Heatmap, rows: int, columns: int, source: Dataset) -> tuple
 
 
 def rasterised(outline: Points, rows: int, columns: int) -> Mask:
-    """The pixels whose middle lies inside the outline, (rows, columns), by counting its crossings to their left."""
+    """The pixels whose middle lies inside the outline, (rows, columns), between each row's odd and even crossings."""
     x, y = outline.T - 0.5
     first, last = (np.ceil(np.sort([y[:-1], y[1:]], axis=0)).astype(int)).clip(0, rows)
     edges = np.repeat(np.arange(len(first)), last - first)
     row = np.arange(len(edges)) - np.repeat(np.cumsum(last - first) - last, last - first)
     slope = (x[1:] - x[:-1])[edges] / (y[1:] - y[:-1])[edges]
     crossing = np.ceil(x[edges] + (row - y[edges]) * slope).astype(int).clip(0, columns)
-    crossings = np.zeros((rows, columns + 1), dtype=np.uint8)
-    np.add.at(crossings, (row, crossing), 1)
-    inside: Mask = (np.add.accumulate(crossings, axis=1)[:, :columns] & 1).astype(np.bool_)
+    places = np.sort(row * columns + crossing)
+    inside: Mask = np.zeros((rows, columns), dtype=np.bool_)
+    whole = inside.reshape(-1)
+    for begin, end in zip(places[::2].tolist(), places[1::2].tolist(), strict=True):  # of one row, as each has both
+        whole[begin:end] = True
     return inside
 
 

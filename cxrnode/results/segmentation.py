@@ -105,8 +105,17 @@ def _put_masks(segmentation: Dataset, masks: Sequence[Mask]) -> None:
     segmentation.PhotometricInterpretation = "MONOCHROME2"
     segmentation.BitsAllocated = segmentation.BitsStored = 1
     segmentation.HighBit = segmentation.PixelRepresentation = 0
-    stack = np.stack(masks)
-    segmentation.SegmentsOverlap = "YES" if (np.count_nonzero(stack, axis=0) > 1).any() else "NO"
-    content = np.packbits(stack, axis=None, bitorder="little").tobytes()
+    segmentation.SegmentsOverlap = "YES" if _overlap(masks) else "NO"
+    content = np.packbits(masks[0] if len(masks) == 1 else np.stack(masks), axis=None, bitorder="little").tobytes()
     segmentation.PixelData = content + b"\0" * (len(content) % 2)
     segmentation["PixelData"].VR = "OB"
+
+
+def _overlap(masks: Sequence[Mask]) -> bool:
+    """Whether a pixel lies in two of them."""
+    covered = masks[0].copy()
+    for mask in masks[1:]:
+        if (covered & mask).any():
+            return True
+        covered |= mask
+    return False
