@@ -10,7 +10,7 @@ from cxrnode.study import Predecessor
 from cxrnode.uids import RoundIdentity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResultContext:
     """One round's who, when and how; the same context, sources and readings give the same bytes.
 

@@ -38,7 +38,11 @@ def inherit(result: Dataset, source: Dataset) -> None:
             setattr(result, keyword, None)
         if element is not None and _wanted(twin, keyword):
             result[element.tag] = element
-    # Else pydicom would decode what was copied as bytes and encode it anew when it writes.
+    written_as_it_is(result)
+
+
+def written_as_it_is(result: Dataset) -> None:
+    """Else pydicom would decode what a result has as bytes, and encode it anew when it writes."""
     encodings = convert_encodings(result.get("SpecificCharacterSet"))
     result.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding=encodings)
 

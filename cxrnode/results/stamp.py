@@ -1,8 +1,10 @@
 """Who made a result, when, and under which UIDs: the attributes that every result object carries."""
 
 from datetime import datetime
+from weakref import WeakKeyDictionary
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -10,9 +12,10 @@ from cxrnode.family import Family
 from cxrnode.header import text
 from cxrnode.results.codes import PROCESSING_EQUIPMENT, coded
 from cxrnode.results.context import ResultContext
-from cxrnode.results.inherit import inherit
+from cxrnode.results.inherit import inherit, written_as_it_is
 from cxrnode.results.series import SERIES, put_into
 from cxrnode.results.words import INTENDED_USE, plain
+from cxrnode.results.written import raw_elements
 from cxrnode.uids import Role
 
 MANUFACTURER = "cxrnode"
@@ -23,18 +26,37 @@ def new_result(family: Family, source: Dataset, context: ResultContext, part: st
 
     Patient and study are those of the context's bearer, or else the source's; `part` tells a family's objects apart.
     """
-    source = source if context.bearer is None else context.bearer
     result = Dataset()
     result.file_meta = FileMetaDataset()
     result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    inherit(result, source)
-    result.StudyInstanceUID = context.identity.study_instance_uid
+    for element in _stem(source, context):
+        result[element.tag] = element
+    written_as_it_is(result)
     uids = (context.identity.uid(Role[family.name], part), context.identity.uid(Role[f"{family.name}_SERIES"]))
     put_into(SERIES[family], result, *uids)
-    result.ContentQualification = "RESEARCH"
-    stamp_times(result, source, context.started_at)
-    _stamp_equipment(result, context)
     return result
+
+
+def _stem(source: Dataset, context: ResultContext) -> list[RawDataElement]:
+    """What all results of a round have in common: made once where they have one bearer."""
+    if context.bearer is None:
+        return _new_stem(source, context)
+    if context not in _STEMS:
+        _STEMS[context] = _new_stem(context.bearer, context)
+    return _STEMS[context]
+
+
+def _new_stem(source: Dataset, context: ResultContext) -> list[RawDataElement]:
+    stem = Dataset()
+    inherit(stem, source)
+    stem.StudyInstanceUID = context.identity.study_instance_uid
+    stem.ContentQualification = "RESEARCH"
+    stamp_times(stem, source, context.started_at)
+    _stamp_equipment(stem, context)
+    return raw_elements(stem)
+
+
+_STEMS: WeakKeyDictionary[ResultContext, list[RawDataElement]] = WeakKeyDictionary()
 
 
 def stamp_times(result: Dataset, source: Dataset, moment: datetime) -> None:

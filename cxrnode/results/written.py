@@ -7,6 +7,7 @@ is written here goes into its data sets as it stands (RawDataElement), and is re
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from io import BytesIO
 from typing import cast
 
 from pydicom import Dataset
@@ -14,7 +15,8 @@ from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_sequence_item
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset, write_sequence_item
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
@@ -60,6 +62,15 @@ def item_in(result: Dataset, content: Dataset) -> Item:
 def coded_item(code: Code) -> Item:
     """A code as an item of a code sequence (PS3.3 8.8)."""
     return _coded_item(code.value, code.scheme_designator, code.meaning)
+
+
+def raw_elements(content: Dataset) -> list[RawDataElement]:
+    """The elements of a data set as pydicom writes them: to be put into others, which then share no value."""
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = False, True
+    write_dataset(stream, content)
+    read = read_dataset(BytesIO(stream.getvalue()), is_implicit_VR=False, is_little_endian=True)
+    return [cast("RawDataElement", read.get_item(tag)) for tag in read.keys()]  # noqa: SIM118  a data set gives its elements, read
 
 
 @lru_cache(maxsize=512)
