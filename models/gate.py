@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from cxrnode.radiograph import Film
 from models.fill import fill
 from models.gatecard import GateCard, Limits, load_gate_card
 from models.gatenet import KINDS, SIDE, GateNetwork
 from models.legible import nothing_there
+from models.prepared import prepared
 from models.preprocess import squashed
 
 LOOKS = {
@@ -54,7 +56,7 @@ class Seen:
 class Gate:
     """A loaded gate, on the CPU, one radiograph at a time: the same answer whoever asks beside."""
 
-    def __init__(self, card: GateCard, network: GateNetwork) -> None:
+    def __init__(self, card: GateCard, network: nn.Module) -> None:
         self.card = card
         self._network = network
         self._turn = threading.Lock()
@@ -107,4 +109,4 @@ def load(folder: Path) -> Gate:
     card = load_gate_card(folder)
     network = GateNetwork(card.groups)
     fill(network, folder, card)
-    return Gate(card, network.eval())
+    return Gate(card, prepared(network))

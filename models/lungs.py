@@ -16,6 +16,7 @@ from models.card import Input
 from models.devices import choose
 from models.fill import fill
 from models.lungcard import Localised, Mask, load_lung_card
+from models.prepared import prepared
 from models.preprocess import to_tensor
 from models.unet import UNet
 
@@ -111,5 +112,4 @@ def load(folder: Path, device: str = "auto") -> Lungs:
     network: nn.Module = UNet(card.width)
     fill(network, folder, card, f"a U-Net of width {card.width}")
     place = choose(device)
-    network = network.to(place).to(memory_format=torch.channels_last).eval()
-    return Lungs(card, network, place, card.digest)
+    return Lungs(card, prepared(network).to(place), place, card.digest)

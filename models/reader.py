@@ -20,6 +20,7 @@ from models.fill import fill
 from models.fit import fit_of
 from models.lungs import Lungs
 from models.networks import build
+from models.prepared import prepared
 from models.preprocess import to_tensor
 from models.site import Site
 
@@ -108,7 +109,7 @@ def reader_of(
     if threads:
         torch.set_num_threads(threads)
     network, place = _filled(card, folder, device)
-    return Reader(card, Explainer(network, card.explanation.layer, card.explanation.map_method), place, lungs)
+    return Reader(card, Explainer(prepared(network), card.explanation.layer, card.explanation.map_method), place, lungs)
 
 
 def network_of(folder: Path, device: str = "auto") -> tuple[nn.Module, torch.device]:

@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks import build
@@ -69,14 +69,23 @@ def untrained(architecture: str = "mobilenet_v2", seed: int = 0) -> nn.Module:
     *_, weight, bias = network.parameters()
     nn.init.normal_(weight, std=0.2)
     nn.init.normal_(bias)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        blots = functional.interpolate(torch.rand(16, 3, 5, 5) * 2 - 1, (112, 112), mode="bilinear")
+    return settle(network, film_blots(16, 112))
+
+
+def settle(network: nn.Module, images: Tensor) -> nn.Module:
+    """The network with batch norms that have seen these images, ready to answer."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        module.momentum = 1.0
+    if norms:
         with torch.no_grad():
-            network(blots)
+            network.train()(images)
     return network.eval()
+
+
+def film_blots(count: int, side: int) -> Tensor:
+    """(count, 3, side, side) in [-1, 1], smooth, from torch's own generator."""
+    return functional.interpolate(torch.rand(count, 3, 5, 5) * 2 - 1, (side, side), mode="bilinear")
 
 
 def write_folder(folder: Path, network: nn.Module | None = None, **changes: object) -> Path:

@@ -13,6 +13,7 @@ from torch import nn
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding
 from models.calibrate import probability
+from models.prepared import prepared
 from models.preprocess import to_tensor
 from models.reader import BATCH, Reader, load
 from tests.zoo import untrained, write_folder
@@ -53,7 +54,7 @@ def test_a_finding_is_what_the_bare_network_says(reader: Reader) -> None:
     (radiograph,) = radiographs(1)
     (finding,) = reader.read([radiograph])
     with torch.inference_mode():
-        logit = float(untrained()(to_tensor(radiograph, reader.card.input)[None]))
+        logit = float(prepared(untrained())(to_tensor(radiograph, reader.card.input)[None]))
     assert finding.logit == pytest.approx(logit, abs=1e-5)
     assert finding.probability == pytest.approx(probability(logit, reader.card.calibration.temperature), abs=1e-6)
 

@@ -1,0 +1,33 @@
+"""A network made quicker for service without another answer: batch norms folded into convolutions, channels last.
+
+A logit moves by about 1e-6, as it does when anything is added up in another order.
+"""
+
+from itertools import pairwise
+
+import torch
+from timm.layers.norm_act import BatchNormAct2d
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def prepared(network: nn.Module) -> nn.Module:
+    """The same network, changed in place, for service alone: each layer keeps its name and what comes out of it.
+
+    A folded convolution's own output is that of the batch norm after it.
+    """
+    _fold(network.eval())
+    return network.to(memory_format=torch.channels_last)
+
+
+def _fold(module: nn.Module) -> None:
+    """Of two children one after another, a convolution and a batch norm, the convolution does the work of both.
+
+    In every network here the second is fed by the first alone. Of timm's norms the activation stays.
+    """
+    for (name, layer), (after, norm) in pairwise(list(module.named_children())):
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(layer, norm))
+            setattr(module, after, norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity())
+    for child in module.children():
+        _fold(child)

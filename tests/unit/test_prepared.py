@@ -1,0 +1,66 @@
+"""A network made quicker for service answers as before, under the same names of layers."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.card import find, load_card
+from models.gatenet import GateNetwork
+from models.networks import NETWORKS
+from models.prepared import prepared
+from models.reader import network_of
+from models.unet import UNet
+from tests.zoo import film_blots, settle, untrained
+
+UNFOLDED = {"densenet121": 62}
+"""DenseNet's norms stand before their convolutions, but for two in each block and the first"""
+
+
+def gate_network() -> nn.Module:
+    return settle(GateNetwork(), film_blots(16, 128)[:, :1])
+
+
+def unet() -> nn.Module:
+    return settle(UNet(8), film_blots(16, 64))
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    **{name: (lambda name=name: untrained(name), (2, 3, 224, 224)) for name in NETWORKS},  # type: ignore[misc]  # binds the name
+    "gate": (gate_network, (2, 1, 128, 128)),
+    "lungs": (unet, (2, 3, 64, 64)),
+}
+
+
+def norms_of(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_network_answers_as_before_but_for_the_order_of_adding_up(name: str) -> None:
+    """In double precision, where that order tells nothing."""
+    make, shape = CASES[name]
+    before = make().double()
+    after = prepared(copy.deepcopy(before))
+    inputs = torch.rand(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    with torch.inference_mode():
+        wanted, found = (_flat(network(inputs)) for network in (before, after))
+    assert float((wanted - found).abs().max()) <= 1e-9 * float(wanted.abs().max())
+    assert norms_of(after) == UNFOLDED.get(name, 0)
+    assert {layer for layer, _ in before.named_modules()} >= {layer for layer, _ in after.named_modules()}
+
+
+def test_the_logits_of_the_model_that_is_shipped_move_by_less_than_1e_5() -> None:
+    folder = find("pneumonia-efficientnet-lite0", None)
+    (before, _), (after, _) = network_of(folder, "cpu"), network_of(folder, "cpu")
+    prepared(after)
+    after.get_submodule(load_card(folder).explanation.layer or "")
+    inputs = film_blots(4, 224)
+    with torch.inference_mode():
+        assert float((before(inputs) - after(inputs)).abs().max()) < 1e-5
+
+
+def _flat(answer: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([part.flatten() for part in (answer if isinstance(answer, tuple) else (answer,))])
