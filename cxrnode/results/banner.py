@@ -118,11 +118,11 @@ def banner_for(reading: Reading, algorithm: Algorithm, words: Words, *, shown: b
     if len(warnings) > MOST_WARNING_LINES:
         warnings[MOST_WARNING_LINES - 1 :] = [words.more]
     if reading.finding is not None and reading.reason:
-        warnings = _lines(plain(reading.reason), words) + warnings
+        warnings = [*_lines(plain(reading.reason), words), *warnings]
     figured = _lines(f"{model} {whose.format(prevalence=percent(algorithm.prevalence))}", words)
     lines = [(line, AMBER) for line in warnings] + [(line, INK) for line in figured]
     return Banner(reading, algorithm, words, tuple(lines), shown)
 
 
-def _lines(sentence: str, words: Words) -> list[str]:
+def _lines(sentence: str, words: Words) -> tuple[str, ...]:
     return wrapped(sentence, words.regular, SMALL, NOMINAL - 2 * MARGIN - 20)

@@ -44,6 +44,6 @@ def put_pixels(capture: Dataset, pixels: NDArray[Any]) -> None:
     capture.BitsAllocated = capture.BitsStored = bits
     capture.HighBit = bits - 1
     capture.PixelRepresentation = 0
-    content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-    capture.PixelData = content + b"\0" * (len(content) % 2)
+    content = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
+    capture.PixelData = content if len(content) % 2 == 0 else content + b"\0"
     capture["PixelData"].VR = "OB" if bits == 8 else "OW"

@@ -22,11 +22,15 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
 
     Each is numbered from 1 in the order given and has L or R, the patient's side, where that is known.
     """
+    if not regions:
+        return
     scale = np.array([picture.width / shape[1], picture.height / shape[0]])
     outlines = [region.outline * scale for region in regions]
     width = thickness(picture)
-    picture.paste(HALO_COLOUR, mask=lines(picture.size, outlines, 2 * width))
-    picture.paste(COLOUR, mask=lines(picture.size, outlines, width))
+    left, top, right, bottom = _reach(outlines, picture.size, 2 * width)
+    within, size = [outline - (left, top) for outline in outlines], (right - left, bottom - top)
+    picture.paste(HALO_COLOUR, (left, top), lines(size, within, 2 * width))
+    picture.paste(COLOUR, (left, top), lines(size, within, width))
     for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
         _label(picture, outline, f"{number}{SIDES[region.side]}")
 
@@ -41,9 +45,29 @@ def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width:
     mask = Image.new("L", (size[0] * FINER, size[1] * FINER))
     pen = ImageDraw.Draw(mask)
     for outline in outlines:
-        points = [(float(x), float(y)) for x, y in outline * FINER - 0.5]
-        pen.line([*points, points[1]], fill=255, width=round(width * FINER), joint="curve")
+        points = outline * FINER - 0.5
+        pen.line(
+            [tuple(point) for point in [*points.tolist(), *points[1:2].tolist()]], fill=255, width=round(width * FINER)
+        )
+        for x, y in points[:-1][_turns(points) * width * FINER > 1].tolist():  # else the gap is less than one dot
+            reach = width * FINER / 2 - 1
+            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
     return mask.reduce(FINER)
+
+
+def _turns(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much a closed line turns at each of its points but the last, which is the first; radians."""
+    steps = np.diff(points, axis=0)
+    ways = np.arctan2(steps[:, 1], steps[:, 0])
+    return np.abs((ways - np.roll(ways, 1) + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _reach(outlines: Sequence[NDArray[np.float64]], size: tuple[int, int], width: float) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what lines of this width may cover of a picture."""
+    points, beside = np.concatenate(outlines), width / 2 + 2
+    left, top = np.floor(points.min(axis=0) - beside).astype(int).clip(0, np.array(size) - 1).tolist()
+    right, bottom = np.ceil(points.max(axis=0) + beside).astype(int).clip(1, size).tolist()
+    return left, top, right, bottom
 
 
 def _label(picture: Image.Image, outline: NDArray[np.float64], words: str) -> None:

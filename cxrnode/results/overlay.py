@@ -72,7 +72,7 @@ def draw(
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0
 
     canvas = Image.new("RGB", frame.canvas, PAPER)
-    picture = Image.fromarray(paint(eight_bits, values, strength))
+    picture = paint(eight_bits, values, strength)
     trace(picture, reading.regions, radiograph.shape)
     canvas.paste(picture, (frame.left, frame.top))
     banner.draw(canvas)

@@ -72,7 +72,8 @@ class Pen:
         return left, top, right, bottom
 
 
-def wrapped(sentence: str, file: str, size: float, room: float) -> list[str]:
+@lru_cache(maxsize=256)
+def wrapped(sentence: str, file: str, size: float, room: float) -> tuple[str, ...]:
     """The sentence in lines no longer than `room` in this font, but for a single word that is."""
     lines = [""]
     for piece in PIECES.findall(sentence):
@@ -81,7 +82,7 @@ def wrapped(sentence: str, file: str, size: float, room: float) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(piece.lstrip())
-    return [line.strip() for line in lines]
+    return tuple(line.strip() for line in lines)
 
 
 @lru_cache(maxsize=64)

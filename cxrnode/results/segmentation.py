@@ -107,7 +107,7 @@ def _put_masks(segmentation: Dataset, masks: Sequence[Mask]) -> None:
     segmentation.HighBit = segmentation.PixelRepresentation = 0
     segmentation.SegmentsOverlap = "YES" if _overlap(masks) else "NO"
     content = np.packbits(masks[0] if len(masks) == 1 else np.stack(masks), axis=None, bitorder="little").tobytes()
-    segmentation.PixelData = content + b"\0" * (len(content) % 2)
+    segmentation.PixelData = content if len(content) % 2 == 0 else content + b"\0"
     segmentation["PixelData"].VR = "OB"
 
 

@@ -147,7 +147,7 @@ def test_opacity_is_least_at_the_operating_point_and_most_at_certainty(point: fl
 def test_no_strength_means_the_greys_themselves() -> None:
     greys = (radiograph_of(40, 50) * 255).astype(np.uint8)
 
-    assert np.array_equal(paint(greys, heatmap().resized(40, 50), 0.0), np.stack([greys] * 3, axis=-1))
+    assert np.array_equal(np.asarray(paint(greys, heatmap().resized(40, 50), 0.0)), np.stack([greys] * 3, axis=-1))
 
 
 @pytest.mark.parametrize("shape", [(2048, 2500), (2500, 2048), (3000, 300), (300, 3000), (64, 64), (1, 1)])
