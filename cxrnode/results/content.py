@@ -55,8 +55,9 @@ def image(relation: Relation, name: Code, sop_class_uid: str, sop_instance_uid: 
 
 def polyline(name: Code, points: NDArray[np.float64], source: Item) -> Item:
     """A line on an image, (n, 2) of column and row, selected from the image of `source`."""
-    drawn = [float(one) for one in points.ravel()]
-    return _item(Relation.CONTAINS, "SCOORD", name, [source], GraphicData=drawn, GraphicType="POLYLINE")
+    return _item(
+        Relation.CONTAINS, "SCOORD", name, [source], GraphicData=points.ravel().tolist(), GraphicType="POLYLINE"
+    )
 
 
 def container(name: Code, children: Sequence[Item], template: str = "") -> Item:

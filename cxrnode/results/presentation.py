@@ -10,6 +10,7 @@ from cxrnode.results.evidence import reference
 from cxrnode.results.softcopy import keep_look
 from cxrnode.results.tracking import LAB, region_name
 from cxrnode.results.words import NOTICE, outcome_sentence, plain
+from cxrnode.results.written import Item, item, put
 
 LAYER = "AI"
 LINE, LABEL = 1 / 40, 1 / 2
@@ -35,59 +36,54 @@ def build_presentation(source: Dataset, reading: Reading, context: ResultContext
     series.ReferencedImageSequence = [reference(source)]
     state.ReferencedSeriesSequence = [series]
     keep_look(state, source)
-    state.GraphicLayerSequence = [_layer()]
     rows, columns = int(source.Rows), int(source.Columns)
-    state.GraphicAnnotationSequence = [
+    annotations = [
         *(_outlined(number, region, rows, columns) for number, region in enumerate(reading.regions, 1)),
         _noticed(outcome_sentence(reading, context.algorithm), rows, columns),
     ]
+    put(state, GraphicLayerSequence=[_layer()], GraphicAnnotationSequence=annotations)
     return state
 
 
-def _layer() -> Dataset:
-    layer = Dataset()
-    layer.GraphicLayer = LAYER
-    layer.GraphicLayerOrder = 1
-    layer.GraphicLayerRecommendedDisplayCIELabValue = LAB
-    layer.GraphicLayerDescription = "AI result: pneumonia"
-    return layer
+def _layer() -> Item:
+    return item(
+        GraphicLayer=LAYER,
+        GraphicLayerOrder=1,
+        GraphicLayerRecommendedDisplayCIELabValue=LAB,
+        GraphicLayerDescription="AI result: pneumonia",
+    )
 
 
-def _outlined(number: int, region: Region, rows: int, columns: int) -> Dataset:
+def _outlined(number: int, region: Region, rows: int, columns: int) -> Item:
     """One region's outline in pixels from the outer corner of the first (PS3.3 C.10.5.1.2), and its label."""
-    line = Dataset()
-    line.GraphicAnnotationUnits = "PIXEL"
-    line.GraphicDimensions = 2
-    line.NumberOfGraphicPoints = len(region.outline)
-    line.GraphicData = [float(one) for one in region.outline.ravel()]
-    line.GraphicType = "POLYLINE"
-    line.GraphicFilled = "N"
-    annotation = Dataset()
-    annotation.GraphicLayer = LAYER
-    annotation.TextObjectSequence = [_text(region_name(number, region), _beside(region, rows, columns))]
-    annotation.GraphicObjectSequence = [line]
-    return annotation
+    line = item(
+        GraphicAnnotationUnits="PIXEL",
+        GraphicDimensions=2,
+        NumberOfGraphicPoints=len(region.outline),
+        GraphicData=region.outline.ravel().tolist(),
+        GraphicType="POLYLINE",
+        GraphicFilled="N",
+    )
+    label = _text(region_name(number, region), _beside(region, rows, columns))
+    return item(GraphicLayer=LAYER, TextObjectSequence=[label], GraphicObjectSequence=[line])
 
 
-def _noticed(sentence: str, rows: int, columns: int) -> Dataset:
+def _noticed(sentence: str, rows: int, columns: int) -> Item:
     """What the result is not for, and its figures, along the image's lower edge."""
     height = max(rows, columns) * LINE
-    annotation = Dataset()
-    annotation.GraphicLayer = LAYER
     box = (0.0, max(0.0, rows - 2 * height), float(columns), float(rows))
-    annotation.TextObjectSequence = [_text(f"{NOTICE}\r\n{sentence}", box)]
-    return annotation
+    return item(GraphicLayer=LAYER, TextObjectSequence=[_text(f"{NOTICE}\r\n{sentence}", box)])
 
 
-def _text(words: str, box: Box) -> Dataset:
+def _text(words: str, box: Box) -> Item:
     """Words in the middle of a box of left, top, right and bottom in pixels."""
-    written = Dataset()
-    written.BoundingBoxAnnotationUnits = "PIXEL"
-    written.UnformattedTextValue = plain(words, 1024)
-    written.BoundingBoxTopLeftHandCorner = list(box[:2])
-    written.BoundingBoxBottomRightHandCorner = list(box[2:])
-    written.BoundingBoxTextHorizontalJustification = "CENTER"
-    return written
+    return item(
+        BoundingBoxAnnotationUnits="PIXEL",
+        UnformattedTextValue=plain(words, 1024),
+        BoundingBoxTopLeftHandCorner=box[:2],
+        BoundingBoxBottomRightHandCorner=box[2:],
+        BoundingBoxTextHorizontalJustification="CENTER",
+    )
 
 
 def _beside(region: Region, rows: int, columns: int) -> Box:
