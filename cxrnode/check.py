@@ -109,7 +109,7 @@ def _ledger(settings: Settings) -> str:
 
 def _broker(settings: Settings) -> str:
     if settings.queue.broker_url:
-        return f"answers; {sum(map(Jobs(settings.broker_url).waiting, QUEUES))} tasks wait"
+        return f"answers; {sum(Jobs(settings.broker_url).waiting(*QUEUES))} tasks wait"
     return f"embedded: cxrnode up starts {broker.command(settings.node.run_dir)[0].rpartition('/')[2]}"
 
 

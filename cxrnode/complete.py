@@ -7,10 +7,15 @@ nothing came for `longest_wait_s`; then the study is read as it is, and its resu
 of none, or one that does not decide: quiet time alone. What a source said before the last image came does not count.
 Its count may have results of ours in it: those that it surely has are left out before a study is called whole, and all
 that it might have before one is waited for.
+
+A round's lane is known when it is closed: STAT where an image says so itself (RequestedProcedurePriority), where a
+sender of it is STAT, where the route that takes it is, or where an earlier round of the study was.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from cxrnode.errors import BrokerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
@@ -18,23 +23,39 @@ from cxrnode.jobs import QUEUES, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.work import Due
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
+from cxrnode.routing import decide
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
+from cxrnode.study import Study
 
 LOG = logger("complete")
 BITE = 500
 """Receipts that are entered in one transaction, so that a long outage holds no other writer up."""
+SUBMITTED_AT_ONCE = 50
+"""Tasks that are put in the queue in one turn, the most urgent first, so that what arrives meanwhile is soon seen."""
 
 
-def reconcile(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> None:
-    """One turn: close the studies that are quiet, give up what stopped its worker too often, submit what is due."""
+def reconcile(ledger: Ledger, jobs: Jobs, spool: Spool, settings: Settings, now: datetime) -> bool:
+    """One turn: close the studies that are quiet, give up what stopped its worker too often, submit what is due.
+
+    Whether more is due than was submitted.
+    """
     if back := clock.put_back(ledger, now):
         LOG.warning("the clock was put back", seconds=round(back.total_seconds()))
-    close_whole(ledger, settings, now)
+    close_whole(ledger, spool, settings, now)
     give_up_exhausted(ledger, settings.most_attempts, now)
-    submit_due(ledger, jobs, settings, now)
+    return submit_due(ledger, jobs, settings, now)
+
+
+def next_closing(ledger: Ledger, settings: Settings, now: datetime) -> datetime | None:
+    """When the next study will have been quiet long enough to be closed, or for its sender to be asked; None: none."""
+    receiving = settings.receiving
+    waits = [receiving.quiet_s, *[receiving.ask_after_s] * any(one.query for one in receiving.senders)]
+    moments = (arrivals.quiet_from(ledger, quiet_s, now) for quiet_s in waits)
+    return min((one for one in moments if one is not None), default=None)
 
 
 def ask(ledger: Ledger, inquiries: Inquiries, settings: Settings, now: datetime) -> None:
@@ -50,9 +71,11 @@ def ask(ledger: Ledger, inquiries: Inquiries, settings: Settings, now: datetime)
                 inquiries.begin(question, source)
 
 
-def close_whole(ledger: Ledger, settings: Settings, now: datetime) -> None:
+def close_whole(ledger: Ledger, spool: Spool, settings: Settings, now: datetime) -> None:
     """Close the rounds whose study is whole, or was waited for long enough."""
     short = []
+    by_route = any(route.stat for route in settings.routes)
+    routed = outcomes.told_of_study(spool, partial(_routed, settings)) if by_route else None
 
     def rule(standing: Standing, quiet_for_s: float, quiet_s: float) -> Closing | None:
         closing = whole(standing, quiet_for_s, quiet_s, settings.receiving.longest_wait_s)
@@ -62,7 +85,7 @@ def close_whole(ledger: Ledger, settings: Settings, now: datetime) -> None:
 
     calling = {sender.called: sender.ae_title for sender in settings.receiving.senders}
     ae_titles = {one.name: calling.get(one.ae_title, one.ae_title) for one in settings.destinations}
-    if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now, rule, ae_titles):
+    if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now, rule, ae_titles, routed):
         LOG.info("studies complete", count=closed)
     for closing in short:
         LOG.warning("study read although incomplete", expected=closing.expected, received=closing.received)
@@ -108,23 +131,42 @@ def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
         LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
 
 
-def submit_due(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> int:
-    """Put in the queue whatever the ledger says is due and the queue does not hold; how many tasks.
+def submit_due(ledger: Ledger, jobs: Jobs, settings: Settings, now: datetime) -> bool:
+    """Put in the queue what the ledger says is due and the queue does not hold, by lane; whether some is left.
 
     A task whose queue is empty although it was submitted `queue.resubmit_s` ago is lost (a broker flushed): again.
     """
     try:
-        empty = {queue for queue in QUEUES if jobs.waiting(queue) == 0}
+        empty = {queue for queue, waiting in zip(QUEUES, jobs.waiting(*QUEUES), strict=True) if waiting == 0}
         patience = {
             (kind, lane): settings.queue.resubmit_s for kind in Work for lane in Lane if queue_of(kind, lane) in empty
         }
         due = work.due(ledger, now, patience, settings.delivery.give_up)
+        submit(ledger, jobs, due[:SUBMITTED_AT_ONCE], now)
+    except BrokerUnavailable as error:
+        LOG.warning("queue away", reason=str(error))
+        return False
+    return len(due) > SUBMITTED_AT_ONCE
+
+
+def submit(ledger: Ledger, jobs: Jobs, due: Sequence[Due], now: datetime) -> None:
+    """Put tasks in the queue and note it, whatever stops it half way. Raises BrokerUnavailable."""
+    done: list[str] = []
+    try:
         for task in due:
             reached(Point.BEFORE_SUBMIT)
             jobs.submit(task)
             reached(Point.AFTER_SUBMIT)
-            work.submitted(ledger, [task.task_key], now)
-    except BrokerUnavailable as error:
-        LOG.warning("queue away", reason=str(error))
-        return 0
-    return len(due)
+            done.append(task.task_key)
+    finally:
+        if done:
+            work.submitted(ledger, done, now)
+
+
+def _routed(settings: Settings, study: Study) -> bool:
+    """Whether the route that takes a study is STAT, by the headers of its images."""
+    try:
+        return decide(study, settings).stat
+    except Exception as error:  # noqa: BLE001  a header that nobody thought of keeps no study from being read
+        LOG.error("lane not known", study=study.key, reason=type(error).__name__)
+        return False

@@ -78,7 +78,7 @@ def _of_one_study(first: Receipt, receipt: Receipt) -> bool:
 
 
 def _again(known: Receipt, receipt: Receipt) -> Receipt:
-    came = ("calling_ae", "called_ae", "address", "association", "received_at", "fetched")
+    came = ("calling_ae", "called_ae", "address", "association", "received_at", "fetched", "stat")
     return replace(known, **{name: getattr(receipt, name) for name in came})
 
 

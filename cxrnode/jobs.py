@@ -9,8 +9,8 @@ from cxrnode.errors import BrokerUnavailable
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.ledger.work import Due
 
-ANALYSIS_QUEUES = {Lane.LIVE: "live", Lane.REPLAY: "replay"}
-DELIVERY_QUEUES = {Lane.LIVE: "deliver", Lane.REPLAY: "deliver-replay"}
+ANALYSIS_QUEUES = {Lane.STAT: "stat", Lane.LIVE: "live", Lane.REPLAY: "replay"}
+DELIVERY_QUEUES = {Lane.STAT: "deliver-stat", Lane.LIVE: "deliver", Lane.REPLAY: "deliver-replay"}
 """Those of analysis, and of all that speaks to destinations, in the order in which a worker asks them."""
 QUEUES = (*ANALYSIS_QUEUES.values(), *DELIVERY_QUEUES.values())
 TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver", Work.COMMIT: "cxrnode.commit"}
@@ -36,11 +36,14 @@ class Jobs:
         except (OperationalError, RedisConnectionError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
 
-    def waiting(self, queue: str) -> int:
-        """How many tasks wait in a queue. Raises BrokerUnavailable."""
+    def waiting(self, *queues: str) -> list[int]:
+        """How many tasks wait in each of these queues. Raises BrokerUnavailable."""
         try:
-            with self._client.connection_for_read() as connection:
-                return int(connection.default_channel.client.llen(queue))
+            with self._client.pool.acquire(block=True) as connection:  # kept, and opened again when it broke
+                asked = connection.default_channel.client.pipeline(transaction=False)
+                for queue in queues:
+                    asked.llen(queue)
+                return [int(length) for length in asked.execute()]
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
 

@@ -30,6 +30,7 @@ from cxrnode.faultpoints import Point, reached
 from cxrnode.intake import IDENTITY, keep
 from cxrnode.log import logger
 from cxrnode.opening import parsed
+from cxrnode.priority import PRIORITY, says_stat
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
 from cxrnode.spool import MOVED, Receipt, Spool
@@ -164,6 +165,7 @@ class Receiver:
             key = self._spool.key_for(identity.SOPInstanceUID)
         except Unreadable:
             raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID (0008,0018) is not a UID") from None
+        calling_ae, address = event.assoc.requestor.ae_title.strip(), event.assoc.requestor.address
         receipt = Receipt(
             key=key,
             sop_instance_uid=identity.SOPInstanceUID,
@@ -172,12 +174,13 @@ class Receiver:
             transfer_syntax_uid=event.context.transfer_syntax,
             sha256=hashlib.sha256(bytes_as_sent).hexdigest(),
             size=len(bytes_as_sent),
-            calling_ae=event.assoc.requestor.ae_title.strip(),
+            calling_ae=calling_ae,
             called_ae=self._ae_title,
-            address=event.assoc.requestor.address,
+            address=address,
             association=f"{id(event.assoc):x}-{event.assoc.name.rpartition('@')[2]}",
             received_at=datetime.now(UTC).isoformat(),
             fetched=MOVED if _asked_for(cast(C_STORE, event.request), self._ae_title) else "",
+            stat=says_stat(identity) or is_stat(self._settings, calling_ae, address),
         )
         try:
             return keep(self._spool, content, receipt)
@@ -211,6 +214,11 @@ def admits(settings: Receiving, ae_title: str, address: str) -> bool:
     return any(sender.admits(ae_title, address) for sender in settings.senders)
 
 
+def is_stat(settings: Receiving, ae_title: str, address: str) -> bool:
+    """Whether all that this AE title sends from this address is STAT."""
+    return any(sender.stat and sender.admits(ae_title, address) for sender in settings.senders)
+
+
 def storage_classes(settings: Receiving) -> list[UID]:
     """The storage SOP classes that are negotiated."""
     if settings.storage_classes == "all":
@@ -221,7 +229,7 @@ def storage_classes(settings: Receiving) -> list[UID]:
 def _identity(content: bytes, request: C_STORE) -> Dataset:
     """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
     try:
-        identity = parsed(content, pixels=False, keywords=IDENTITY)
+        identity = parsed(content, pixels=False, keywords=[*IDENTITY, *PRIORITY])
     except Unreadable as error:
         LOG.warning("data set not understood", reason=str(error))
         raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cxrnode.commitment import Report, Reports
-from cxrnode.complete import ask, reconcile, sweep
+from cxrnode.complete import ask, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
@@ -38,6 +38,7 @@ class Reception:
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
         self._purge_at = self._settle_at = datetime.min.replace(tzinfo=UTC)
+        self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
@@ -49,7 +50,7 @@ class Reception:
         receiver.start()
         try:
             while not self._stopping:
-                self._something.wait(self._settings.queue.reconcile_s)
+                self._something.wait(self._pause_s(datetime.now(UTC)))
                 self._something.clear()
                 self._turn_whatever_happens(datetime.now(UTC))
         finally:
@@ -86,12 +87,15 @@ class Reception:
 
     def turn(self, now: datetime) -> None:
         """Enter what arrived, then reconcile; while the ledger is away, receipts wait on the disk."""
+        self._close_at = None
         self._take_in()
         if self._behind:
             return
         try:
             ask(self._ledger, self._inquiries, self._settings, now)
-            reconcile(self._ledger, self._jobs, self._settings, now)
+            if reconcile(self._ledger, self._jobs, self._spool, self._settings, now):
+                self._something.set()
+            self._close_at = next_closing(self._ledger, self._settings, now)
             if now >= self._purge_at:
                 more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
                 self._purge_at = now if more else now + PURGE_EVERY
@@ -100,6 +104,11 @@ class Reception:
                 self._settle_at = now if more else now + SETTLE_EVERY
         except LedgerUnavailable as error:
             self._lost_touch(error)
+
+    def _pause_s(self, now: datetime) -> float:
+        """How long there is nothing to do, unless something arrives: until a study is quiet, or the next look."""
+        pause_s = self._settings.queue.reconcile_s
+        return min(pause_s, max(0.0, (self._close_at - now).total_seconds())) if self._close_at else pause_s
 
     def _take_in(self) -> None:
         arrived = [self._receipts.popleft() for _ in range(len(self._receipts))]

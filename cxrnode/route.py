@@ -12,7 +12,7 @@ Years = Annotated[int, Field(ge=0, le=150)]
 
 
 class Route(Part):
-    """A model and destinations, for a study with an image that meets every condition.
+    """A model and destinations, for a study with an image that meets every condition; with `stat` before all others.
 
     A condition that is not given is met by any image; one that is given is not met by an image that does not tell.
     """
@@ -26,6 +26,7 @@ class Route(Part):
     model: Annotated[str, Field(min_length=1)]
     prevalence: Prevalence | None = None
     destinations: tuple[Name, ...] | None = None
+    stat: bool = False
 
     @field_validator("modality", "body_part", "view")
     @classmethod

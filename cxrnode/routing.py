@@ -54,6 +54,8 @@ class Decision:
     destinations: tuple[str, ...]
     reason: str = ""
     trials: tuple[Trial, ...] = ()
+    stat: bool = False
+    """whether the route puts it before all that is not STAT"""
 
 
 def choices(settings: Settings) -> tuple[Choice, ...]:
@@ -76,7 +78,7 @@ def decide(study: Study, settings: Settings) -> Decision:
     for number, route in enumerate(settings.routes):
         if any(trial.misses[number] is None for trial in asked):
             destinations = everywhere if route.destinations is None else route.destinations
-            return Decision(route.name, _choice(route, settings), destinations, trials=trials)
+            return Decision(route.name, _choice(route, settings), destinations, trials=trials, stat=route.stat)
     return Decision("", None, (), _nobody(asked[0]) if asked else "", trials)
 
 

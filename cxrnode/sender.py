@@ -12,7 +12,7 @@ class Sender(Part):
     """A modality or PACS that may send to this node: its AE title and the addresses it may come from.
 
     With `return_port` results can go back to it, at the address that it came from, under `return_ae_title` (absent:
-    its own). With `query` it is asked there how many instances of a study it has.
+    its own). With `query` it is asked there how many instances of a study it has. With `stat` all it sends is STAT.
     """
 
     ae_title: AeTitle
@@ -21,6 +21,7 @@ class Sender(Part):
     return_ae_title: AeTitle | None = None
     query: bool = False
     query_timeout_s: Positive = 10.0
+    stat: bool = False
 
     @field_validator("addresses")
     @classmethod

@@ -54,6 +54,8 @@ class Receipt:
     """the patient and study attributes in which it differs from that one, by keyword, where it differs in no others"""
     fetched: str = ""
     """by whom, where it did not come by itself: a replay's key, or MOVED, for whichever replay had asked for it"""
+    stat: bool = False
+    """whether it says itself that it is STAT, or its sender is"""
 
 
 class Spool:

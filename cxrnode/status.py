@@ -14,6 +14,7 @@ from cxrnode.ledger.account import Account, account, recount
 from cxrnode.ledger.circuits import Circuit
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
+from cxrnode.ledger.tables import Lane
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -86,7 +87,7 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
         note = "; ".join(filter(None, (*row.reasons, row.last_error)))
         read_by = (row.route, row.model)
         rounds.add_row(
-            *(row.study[:8], str(row.round_number), row.state, row.outcome, *read_by, str(row.instances)),
+            *(row.study[:8], str(row.round_number), _state(row), row.outcome, *read_by, str(row.instances)),
             *(probability, sent, note),
         )
     console.print(rounds)
@@ -96,6 +97,10 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
         ):
             text = f"Study {row.study[:8]}, round {row.round_number}: {told}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _state(row: RoundLine) -> str:
+    return f"{row.state}, STAT" if row.lane == Lane.STAT else row.state
 
 
 def _print_away(away: Sequence[Circuit]) -> None:

@@ -32,10 +32,13 @@ class Case:
     decision: Decision
 
 
-def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choice], Model]) -> None:
-    """Analyse the leased rounds, those of one model together.
+def analyse_leased(
+    desk: Desk, held: Sequence[Lease], model_for: Callable[[Choice], Model], together: int | None = None
+) -> None:
+    """Analyse the leased rounds, those of one model together, so many at a time (None: all).
 
-    A fault puts each of them back (to be tried alone), and the last one gives it up.
+    Between two passes it lets go of the rest when something more urgent is due, which then waits for one pass at most.
+    A fault puts each of a pass back (to be tried alone), and the last one gives it up.
     """
     reached(Point.LEASED)
     batches: dict[Choice | None, list[Case]] = {}
@@ -51,8 +54,26 @@ def analyse_leased(desk: Desk, held: Sequence[Lease], model_for: Callable[[Choic
             _put_back(desk, lease, error)
         else:
             batches.setdefault(case.decision.choice, []).append(case)
-    for choice, cases in batches.items():
+    size = together or len(held)
+    passes = [(cases[at : at + size], choice) for choice, cases in batches.items() for at in range(0, len(cases), size)]
+    for done, (cases, choice) in enumerate(passes):
+        if done and _gave_way(desk, [case.lease for some, _ in passes[done:] for case in some]):
+            return
         _analyse_batch(desk, cases, model_for(choice) if choice else None)
+
+
+def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
+    """Whether something more urgent was due, and these, which were not begun, are given back for it."""
+    now = datetime.now(UTC)
+    try:
+        if not work.more_urgent(desk.ledger, left[0].lane, now):
+            return False
+        work.let_go(desk.ledger, left, now)
+    except LedgerUnavailable as error:
+        LOG.warning("not given way", reason=str(error))
+        return False
+    LOG.info("gave way", lane=left[0].lane, studies=len(left))
+    return True
 
 
 def as_ordered(decision: Decision, order: Order | None) -> Decision:
@@ -64,7 +85,7 @@ def as_ordered(decision: Decision, order: Order | None) -> Decision:
 
 
 def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> None:
-    """The cases of one model, or of none."""
+    """The cases of one pass."""
     try:
         if model is None:
             analyses = [leave_unread(case.study, desk.settings, case.decision.reason) for case in cases]
@@ -111,6 +132,7 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
     reached(Point.RESULTS_KEPT)
     kept = outcomes.finish_analysis(desk.ledger, case.lease, result, datetime.now(UTC))
     reached(Point.ANALYSED)
+    desk.hand_on(case.lease.round_key)
     if not kept:
         desk.spool.purge_results(case.lease.round_key)
     told = {"outcome": analysis.outcome, "objects": len(result.objects) if kept else 0}

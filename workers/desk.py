@@ -2,26 +2,31 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
+from cxrnode.complete import submit
 from cxrnode.destination import Destination
-from cxrnode.errors import PeerUnavailable
-from cxrnode.ledger import Ledger
+from cxrnode.errors import BrokerUnavailable, LedgerUnavailable, PeerUnavailable
+from cxrnode.jobs import Jobs
+from cxrnode.ledger import Ledger, work
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
+LOG = logger("desk")
 DRAW = SystemRandom().random
 
 
 class Desk:
-    """One process's settings, ledger and spool; `chance` draws from [0, 1)."""
+    """One process's settings, ledger, spool and way to the queue; `chance` draws from [0, 1)."""
 
-    def __init__(self, settings: Settings, chance: Callable[[], float] = DRAW) -> None:
+    def __init__(self, settings: Settings, chance: Callable[[], float] = DRAW, jobs: Jobs | None = None) -> None:
         self.settings = settings
         self.chance = chance
+        self.jobs = jobs
         self.ledger = Ledger(settings.ledger_url)
         self.spool = Spool(settings.node.spool_dir)
 
@@ -34,6 +39,16 @@ class Desk:
         delivery = self.settings.delivery
         wait_s = min(delivery.longest_retry_s, delivery.first_retry_s * 2.0 ** min(attempts - 1, 30))
         return now + timedelta(seconds=wait_s * (1 + self.chance()) / 2)
+
+    def hand_on(self, round_key: str) -> None:
+        """Put what a task has led to in the queue at once; what that fails for, the receiver's next look submits."""
+        if self.jobs is None:
+            return
+        try:
+            now = datetime.now(UTC)
+            submit(self.ledger, self.jobs, work.next_of(self.ledger, round_key, now), now)
+        except (BrokerUnavailable, LedgerUnavailable) as error:
+            LOG.warning("not handed on", round=round_key, reason=str(error))
 
     def destination(self, name: str) -> Destination:
         """The destination that a task names. Raises PeerUnavailable when the settings do not name it (any more)."""

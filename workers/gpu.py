@@ -9,10 +9,13 @@ from cxrnode.analyse import Model
 from cxrnode.log import logger, start
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
+from models.devices import choose
+from models.reader import BATCH
 from models.shelf import Shelf
 
 LOG = logger("gpu")
 _owned: list[Shelf] = []
+_together: list[int] = []
 
 
 def open_shelf(settings: Settings) -> Shelf:
@@ -31,12 +34,18 @@ def model_for(choice: Choice) -> Model:
     return _owned[0].reader(choice.model, choice.prevalence)
 
 
+def together() -> int:
+    """How many studies are read at a time: what is more urgent waits for no more."""
+    return _together[0]
+
+
 @worker_process_init.connect
 def _own_the_models(**_: Any) -> None:
     """In the child, after the fork: torch that has worked in the parent hangs every child."""
     settings = load()
     start(settings.log.level)
     _owned[:] = [open_shelf(settings)]
+    _together[:] = [BATCH[choose(settings.worker.device).type]]
 
 
 def _threads(settings: Settings) -> int:

@@ -5,7 +5,7 @@ from functools import cache
 
 from celery import shared_task
 
-from cxrnode.jobs import TASK_NAMES
+from cxrnode.jobs import TASK_NAMES, Jobs
 from cxrnode.ledger import work
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.ledger.work import Lease
@@ -18,7 +18,8 @@ from workers.desk import Desk
 @cache
 def desk() -> Desk:
     """This process's desk, opened after the fork."""
-    return Desk(load())
+    settings = load()
+    return Desk(settings, jobs=Jobs(settings.broker_url))
 
 
 @shared_task(name=TASK_NAMES[Work.ANALYSE])
@@ -28,11 +29,14 @@ def analyse(task_key: str) -> None:
     from workers.analysis import analyse_leased
 
     queue, most = desk().settings.queue, desk().settings.most_attempts
-    others = {Lane.LIVE: queue.studies_per_task - 1, Lane.REPLAY: queue.replay_studies_per_task - 1}
+    others = {  # a study that is STAT waits for no other
+        Lane.LIVE: queue.studies_per_task - 1,
+        Lane.REPLAY: queue.replay_studies_per_task - 1,
+    }
     now = datetime.now(UTC)
     held = work.lease(desk().ledger, task_key, now, queue.lease_s, companions=others, max_attempts=most)
     if held:
-        analyse_leased(desk(), held, gpu.model_for)
+        analyse_leased(desk(), held, gpu.model_for, gpu.together())
 
 
 @shared_task(name=TASK_NAMES[Work.DELIVER])
@@ -40,6 +44,7 @@ def deliver(task_key: str) -> None:
     """Send a round's objects to one destination, if the lease can be had."""
     for held in _of_destination(task_key, datetime.now(UTC)):
         deliver_leased(desk(), held)
+        desk().hand_on(held.round_key)
 
 
 @shared_task(name=TASK_NAMES[Work.COMMIT])

@@ -20,6 +20,10 @@ from cxrnode.spool import Receipt
 REOPENED = Closing(Reason.REOPENED, None, 0)
 Rule = Callable[[Standing, float, float], Closing | None]
 """Whether a round is closed that stands so and has been quiet for the first time, where the second is enough."""
+Routed = Callable[[Connection, str], bool]
+"""Whether the routes make the study of the round with this key STAT."""
+BITE = 50
+"""Rounds that are closed in one transaction, so that many at a time hold no other writer up."""
 
 
 def note(ledger: Ledger, receipts: Iterable[Receipt]) -> int:
@@ -54,12 +58,33 @@ def close_settled(
     now: datetime,
     rule: Rule = by_quiet,
     ae_titles: Mapping[str, str] = MappingProxyType({}),
+    routed: Routed | None = None,
 ) -> int:
     """Close every round of which `rule` says so, note why, and make its analysis due; how many were closed.
 
     It is asked of those that have been quiet for `quiet_s`, and of those whose sources have told a count, but not of
-    those of a replay, which closes its own. `ae_titles` has that of each destination.
+    those of a replay, which closes its own. `ae_titles` has that of each destination. `routed` is asked of a live
+    round that is closed.
     """
+    closed = 0
+    while bite := _close_some(ledger, quiet_s, now, rule, ae_titles, routed):
+        closed += bite
+        if bite < BITE:
+            break
+    return closed
+
+
+def quiet_from(ledger: Ledger, quiet_s: float, now: datetime) -> datetime | None:
+    """When the next of the rounds that are arriving will have been quiet for so long; None: there is none."""
+    still = (rounds.c.state == State.ARRIVING, rounds.c.last_received_at > now - timedelta(seconds=quiet_s))
+    with ledger.reading() as db:
+        first = db.execute(select(func.min(rounds.c.last_received_at)).where(*still)).scalar()
+    return first + timedelta(seconds=quiet_s) if first is not None else None
+
+
+def _close_some(
+    ledger: Ledger, quiet_s: float, now: datetime, rule: Rule, ae_titles: Mapping[str, str], routed: Routed | None
+) -> int:
     told = exists().where(questions.c.round_key == rounds.c.key, questions.c.said == Said.COUNT)
     quiet = rounds.c.last_received_at <= now - timedelta(seconds=quiet_s)
     closed = 0
@@ -70,8 +95,10 @@ def close_settled(
             standing = completions.standing(db, one, ae_titles)
             closing = rule(standing, (now - one.last_received_at).total_seconds(), quiet_s)
             if closing is not None:
-                _close(db, one, closing, now)
+                _close(db, one, closing, now, routed)
                 closed += 1
+            if closed == BITE:
+                break
     return closed
 
 
@@ -121,7 +148,7 @@ def _enter(db: Connection, receipt: Receipt) -> None:
     if kind is Kind.SOURCE or (
         kind is Kind.CORRECTION and (not heard or correct(db, study_key, receipt.key, receipt.corrected, received_at))
     ):
-        _extend_round(db, study_key, received_at, order)
+        _extend_round(db, study_key, received_at, order, stat=receipt.stat)
 
 
 def _enter_again(db: Connection, receipt: Receipt, known: Row[tuple[Any, ...]]) -> None:
@@ -129,7 +156,7 @@ def _enter_again(db: Connection, receipt: Receipt, known: Row[tuple[Any, ...]]) 
     order = replayed.owner(db, receipt)
     came_again(db, receipt)
     if order is None and known.kind == Kind.SOURCE and is_kept(db, known.key) and not _heard(db, known):
-        _extend_round(db, known.study_key, _at(receipt), None)
+        _extend_round(db, known.study_key, _at(receipt), None, stat=receipt.stat)
 
 
 def _heard(db: Connection, known: Row[tuple[Any, ...]]) -> bool:
@@ -161,29 +188,35 @@ def _study_key(db: Connection, study_instance_uid: str) -> str:
     return str(found)
 
 
-def _extend_round(db: Connection, study_key: str, received_at: datetime, order: Order | None) -> None:
+def _extend_round(db: Connection, study_key: str, received_at: datetime, order: Order | None, *, stat: bool) -> None:
     """Count the instance towards the round that is still arriving, or open the next one: it is late."""
     arriving = select(rounds).where(rounds.c.study_key == study_key, rounds.c.state == State.ARRIVING)
     row = db.execute(arriving).first()
     if row is None:
-        _open_round(db, study_key, received_at, order)
+        _open_round(db, study_key, received_at, order, stat=stat)
         return
     if order is None:
-        replayed.to_live(db, row.key)
+        replayed.to_live(db, row.key, _lane(db, study_key, stat=stat))
     if received_at > row.last_received_at:
         db.execute(update(rounds).where(rounds.c.key == row.key).values(last_received_at=received_at))
 
 
-def _open_round(db: Connection, study_key: str, at: datetime, order: Order | None) -> None:
+def _lane(db: Connection, study_key: str, *, stat: bool) -> Lane:
+    """That of a round which no replay began: a study that was STAT once stays so."""
+    before = select(rounds.c.key).where(rounds.c.study_key == study_key, rounds.c.lane == Lane.STAT)
+    return Lane.STAT if stat or db.execute(before).first() is not None else Lane.LIVE
+
+
+def _open_round(db: Connection, study_key: str, at: datetime, order: Order | None, *, stat: bool = False) -> None:
     last = db.execute(select(func.max(rounds.c.number)).where(rounds.c.study_key == study_key)).scalar() or 0
     values: dict[str, Any] = {"key": new_key(), "study_key": study_key, "number": last + 1}
-    lane = Lane.LIVE if order is None else Lane.REPLAY
+    lane = _lane(db, study_key, stat=stat) if order is None else Lane.REPLAY
     db.execute(insert(rounds).values(state=State.ARRIVING, last_received_at=at, lane=lane, **values))
     if order is not None:
         replayed.begin(db, values["key"], order)
 
 
-def _close(db: Connection, settled: Any, closing: Closing, now: datetime) -> None:
+def _close(db: Connection, settled: Any, closing: Closing, now: datetime, routed: Routed | None = None) -> None:
     unread = (
         instances.c.study_key == settled.study_key,
         instances.c.kind.in_([Kind.SOURCE, Kind.CORRECTION]),
@@ -191,5 +224,7 @@ def _close(db: Connection, settled: Any, closing: Closing, now: datetime) -> Non
     )
     db.execute(update(instances).where(*unread).values(first_round=settled.number))
     completions.record(db, settled.key, closing, now)
-    move(db, settled.key, State.READY, closed_at=now)
-    add_task(db, Work.ANALYSE, settled.key, settled.lane, now)
+    urgent = settled.lane == Lane.LIVE and routed is not None and routed(db, settled.key)
+    lane = Lane.STAT if urgent else settled.lane
+    move(db, settled.key, State.READY, closed_at=now, lane=lane)
+    add_task(db, Work.ANALYSE, settled.key, lane, now)

@@ -47,7 +47,7 @@ def correct(db: Connection, study_key: str, instance_key: str, attributes: str, 
     if not known or known[-1].state == State.ARRIVING:
         return True
     latest = known[-1]
-    if latest.state == State.READY and latest.lane == Lane.LIVE and not _being_analysed(db, latest.key):
+    if latest.state == State.READY and latest.lane != Lane.REPLAY and not _being_analysed(db, latest.key):
         db.execute(update(instances).where(instances.c.key == instance_key).values(first_round=latest.number))
         return False
     return latest.key not in delivered

@@ -1,7 +1,7 @@
 """What came of a round: its readings and its result objects, and what each destination is to be sent of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
@@ -76,19 +76,29 @@ class RoundResult:
 def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
     """The study as this round covers it: every source instance that had arrived when it was closed, corrected."""
     with ledger.reading() as db:
-        row = db.execute(
-            select(rounds.c.number, rounds.c.study_key, studies.c.study_instance_uid)
-            .join(studies, studies.c.key == rounds.c.study_key)
-            .where(rounds.c.key == round_key)
-        ).one()
-        return Study(
-            key=row.study_key,
-            study_instance_uid=row.study_instance_uid,
-            round_number=row.number,
-            instances=_instances(db, spool, row.study_key, row.number),
-            predecessor=_predecessor(db, row.study_key, row.number, row.study_instance_uid),
-            warnings=completions.warnings(db, round_key),
-        )
+        return study_in(db, spool, round_key)
+
+
+def study_in(db: Connection, spool: Spool, round_key: str) -> Study:
+    """The same within a transaction."""
+    row = db.execute(
+        select(rounds.c.number, rounds.c.study_key, studies.c.study_instance_uid)
+        .join(studies, studies.c.key == rounds.c.study_key)
+        .where(rounds.c.key == round_key)
+    ).one()
+    return Study(
+        key=row.study_key,
+        study_instance_uid=row.study_instance_uid,
+        round_number=row.number,
+        instances=_instances(db, spool, row.study_key, row.number),
+        predecessor=_predecessor(db, row.study_key, row.number, row.study_instance_uid),
+        warnings=completions.warnings(db, round_key),
+    )
+
+
+def told_of_study(spool: Spool, tell: Callable[[Study], bool]) -> Callable[[Connection, str], bool]:
+    """What `tell` says of the study of a round, to be asked within a transaction by the round's key."""
+    return lambda db, round_key: tell(study_in(db, spool, round_key))
 
 
 def finish_analysis(ledger: Ledger, held: Lease, result: RoundResult, now: datetime) -> bool:

@@ -65,10 +65,10 @@ def begin(db: Connection, round_key: str, order: Order) -> None:
     db.execute(insert(replayed).values(round_key=round_key, **values))
 
 
-def to_live(db: Connection, round_key: str) -> None:
-    """Give an arriving round up to the live service."""
-    if db.execute(delete(replayed).where(replayed.c.round_key == round_key)).rowcount:
-        db.execute(update(rounds).where(rounds.c.key == round_key).values(lane=Lane.LIVE))
+def to_live(db: Connection, round_key: str, lane: Lane) -> None:
+    """Give an arriving round up to the live service, in this lane of it."""
+    db.execute(delete(replayed).where(replayed.c.round_key == round_key))
+    db.execute(update(rounds).where(rounds.c.key == round_key, rounds.c.lane != lane).values(lane=lane))
 
 
 def hand_over(db: Connection, round_key: str, order: Order) -> None:

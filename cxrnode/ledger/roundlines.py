@@ -42,6 +42,8 @@ class RoundLine:
     study: str
     round_number: int
     state: str
+    lane: str
+    """stat, live or replay (tables.Lane)"""
     outcome: str
     route: str
     """empty where none was given or none took the study"""
@@ -122,6 +124,7 @@ class _Told:
             study=row.study_key,
             round_number=row.number,
             state=row.state,
+            lane=row.lane,
             outcome=row.outcome or "",
             route=routed.route if routed else "",
             model=row.model or "",

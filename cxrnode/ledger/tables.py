@@ -46,8 +46,9 @@ class Work(StrEnum):
 
 
 class Lane(StrEnum):
-    """Whose work it is: in every queue what is live goes before any replay."""
+    """Whose work it is, the most urgent first: everywhere STAT goes before what is live, and that before any replay."""
 
+    STAT = "stat"
     LIVE = "live"
     REPLAY = "replay"
 

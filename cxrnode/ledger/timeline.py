@@ -17,6 +17,7 @@ from cxrnode.ledger.standing import nothing_new, standing_number
 from cxrnode.ledger.tables import (
     OPEN,
     Kind,
+    Lane,
     State,
     TaskState,
     Work,
@@ -86,7 +87,7 @@ def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
         closing = closing_of(db, row.key)
         why = closing.words(quiet_s) if closing else "nothing more came"
         what = "incomplete" if closing and closing.reason is Reason.INCOMPLETE else "complete"
-        yield Event(row.closed_at, row.number, what, why, quiet_s)
+        yield Event(row.closed_at, row.number, what, f"{why}; STAT" if row.lane == Lane.STAT else why, quiet_s)
     if row.analysed_at is not None:
         mine = (tasks.c.round_key == row.key, tasks.c.work == Work.ANALYSE)
         task = db.execute(select(tasks).where(*mine)).one()

@@ -1,6 +1,7 @@
 """Work under lease: one holder at a time, a fence that grows with every lease, and no result written without it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from cxrnode.ledger.circuits import FREE, Passage
 from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.tables import Lane, TaskState, Work, tasks
 
+LANES = tuple(Lane)
 ALONE: Mapping[Lane, int] = MappingProxyType({})
 """no companions in any lane"""
 
@@ -25,6 +27,7 @@ class Lease:
     task_key: str
     round_key: str
     destination: str
+    lane: Lane
     fence: int
     attempts: int
     created_at: datetime
@@ -64,7 +67,7 @@ def again(db: Connection, work: Work, round_key: str, destination: str, now: dat
 def due(
     ledger: Ledger, now: datetime, resubmit_s: Mapping[tuple[Work, Lane], float], give_up: timedelta | None = None
 ) -> list[Due]:
-    """Every task that is due and not in the queue, as far as the ledger can tell, oldest first.
+    """Every task that is due and not in the queue, as far as the ledger can tell, by lane and the oldest first.
 
     Not in the queue: never submitted since it became due (again), or, where `resubmit_s` has its work and lane
     (because that queue is empty), submitted longer ago than that. Of those whose peer's circuit is open: one, when
@@ -90,8 +93,25 @@ def due(
         patience = resubmit_s.get((Work(row.work), Lane(row.lane)))
         lost = patience is not None and row.submitted_at and row.submitted_at <= now - timedelta(seconds=patience)
         if row.submitted_at is None or row.submitted_at < since or lost:
-            found.append(Due(row.key, Work(row.work), Lane(row.lane)))
-    return found
+            found.append(_due(row))
+    return sorted(found, key=lambda one: LANES.index(one.lane))
+
+
+def next_of(ledger: Ledger, round_key: str, now: datetime) -> list[Due]:
+    """What is due of a round and was never submitted: what its last task has led to."""
+    fresh = (tasks.c.round_key == round_key, tasks.c.state == TaskState.DUE, tasks.c.due_at <= now)
+    with ledger.reading() as db:
+        unknown = select(tasks).where(*fresh, tasks.c.submitted_at.is_(None), ~circuits.is_open())
+        return [_due(row) for row in db.execute(unknown)]
+
+
+def more_urgent(ledger: Ledger, lane: Lane, now: datetime) -> bool:
+    """Whether an analysis is due whose lane goes before this one, and nobody has it."""
+    before = LANES[: LANES.index(lane)]
+    waiting = (tasks.c.state == TaskState.DUE, tasks.c.due_at <= now, tasks.c.lane.in_(before))
+    with ledger.reading() as db:
+        found = select(tasks.c.key).where(tasks.c.work == Work.ANALYSE, *waiting).limit(1)
+        return db.execute(found).first() is not None
 
 
 def submitted(ledger: Ledger, task_keys: Sequence[str], now: datetime) -> None:
@@ -154,6 +174,14 @@ def put_back(ledger: Ledger, held: Lease, due_at: datetime, error: str, *, count
         settle(db, held, TaskState.DUE, due_at=due_at, leased_until=None, last_error=error, attempts=attempts)
 
 
+def let_go(ledger: Ledger, held: Sequence[Lease], now: datetime) -> None:
+    """Give back tasks that were not begun, due at once, as if they had never been leased."""
+    with ledger.writing() as db:
+        for one in held:
+            with suppress(StaleLease):
+                settle(db, one, TaskState.DUE, due_at=now, leased_until=None, attempts=one.attempts - 1)
+
+
 def settle(db: Connection, held: Lease, state: TaskState, **columns: object) -> None:
     """End a lease within the caller's transaction; raises StaleLease when somebody else has the task by now."""
     mine = (tasks.c.key == held.task_key, tasks.c.fence == held.fence, tasks.c.state == TaskState.LEASED)
@@ -184,11 +212,16 @@ def in_vain(times: int, last_error: str) -> str:
     return f"The analysis was begun {times} times and {ended}; a person should look."
 
 
+def _due(row: Row[tuple[Any, ...]]) -> Due:
+    return Due(row.key, Work(row.work), Lane(row.lane))
+
+
 def _lease(row: Row[tuple[Any, ...]], until: datetime, begun: int = 0, passage: Passage = FREE) -> Lease:
     return Lease(
         task_key=row.key,
         round_key=row.round_key,
         destination=row.destination,
+        lane=Lane(row.lane),
         fence=row.fence + begun,
         attempts=row.attempts + begun,
         created_at=row.created_at,

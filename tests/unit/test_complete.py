@@ -110,7 +110,7 @@ def turn(bench: Bench, heard: Heard | Inquiries, seconds: float, settings: Setti
     """A turn of the reconciler so many seconds after the beginning; what is known of each round's closing."""
     now = T0 + timedelta(seconds=seconds)
     ask(bench.ledger, heard, settings, now)  # type: ignore[arg-type]  # the test's own inquiries
-    close_whole(bench.ledger, settings, now)
+    close_whole(bench.ledger, bench.spool, settings, now)
     return sorted(line.closed for line in round_lines(bench.ledger))
 
 

@@ -22,7 +22,7 @@ from cxrnode.ledger import Ledger, arrivals, commitments, outcomes, parcels, pur
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.purges import expired
 from cxrnode.ledger.replaytables import replays
-from cxrnode.ledger.tables import Fate, State, Work, instances, objects, purges, rounds, studies
+from cxrnode.ledger.tables import Fate, Lane, State, Work, instances, objects, purges, rounds, studies
 from cxrnode.ledger.tallytables import unsettled
 from cxrnode.ledger.withdrawals import withdraw
 from cxrnode.reception import Reception
@@ -132,7 +132,7 @@ class Life:
             if keys and replayed.ordered(db, key := keys[choice % len(keys)]) is None:
                 replayed.begin(db, key, replayed.Order("r", "", send=choice % 2 == 1))
             elif keys:
-                replayed.to_live(db, keys[choice % len(keys)])
+                replayed.to_live(db, keys[choice % len(keys)], Lane.LIVE)
 
     def settle(self, _study: str, choice: int) -> None:
         tallies.settle(self.bench.ledger, choice or tallies.BITE)

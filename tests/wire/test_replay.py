@@ -248,7 +248,7 @@ def test_what_arrives_while_a_study_is_fetched_waits_for_the_replay_and_what_com
     replay = asked(desk, Entry(study=str(first.StudyInstanceUID)), send=False)
     planned.claim(desk.ledger, replay.key, 1, T0, Hold(T0 + 60 * SECOND, "OLD"), Known((), sent=False))
     receive(desk, first, "OLD", at=T0 + SECOND)
-    close_whole(desk.ledger, desk.settings, T0 + HOUR)
+    close_whole(desk.ledger, desk.spool, desk.settings, T0 + HOUR)
     assert timeline(desk.ledger, str(first.StudyInstanceUID)).events[-1].what == "waits until it was fetched"
     assert [(line.state, lane) for line, lane in zip(round_lines(desk.ledger), lanes(desk), strict=True)] == [
         (State.ARRIVING, Lane.REPLAY)

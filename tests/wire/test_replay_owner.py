@@ -63,7 +63,7 @@ def states(desk: Desk) -> list[str]:
 def wait(desk: Desk, first_hour: int = 1) -> None:
     """The node alone: studies are closed, read and sent."""
     for hour in range(first_hour, first_hour + 3):
-        close_whole(desk.ledger, desk.settings, T0 + hour * HOUR)
+        close_whole(desk.ledger, desk.spool, desk.settings, T0 + hour * HOUR)
         read_and_send(desk, both(), T0 + hour * HOUR)
 
 
