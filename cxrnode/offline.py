@@ -53,11 +53,10 @@ def analyse_files(
 
     `calling_ae` stands for the sender that a file cannot tell, where routes ask for it.
     """
-    from models.shelf import Shelf  # torch is loaded only when there is something to read
+    from models.shelf import shelf_for  # torch is loaded only when there is something to read
 
     studies = group(files_below(paths), calling_ae)
-    place, gate = settings.worker, settings.rules.gate
-    shelf = Shelf(settings.model.zoo, place.device, place.threads, lungs=settings.model.lungs, gate=gate)
+    shelf = shelf_for(settings, settings.worker.threads)
     console = Console(stderr=True)
     lines = []
     shown: Iterable[Study] = studies

@@ -86,6 +86,9 @@ class Worker(Part):
     processes: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=0)
     delivery_processes: int = Field(default=2, ge=1, le=64)
+    gpu_batch: int = Field(default=16, ge=1, le=1024)
+    gpu_memory_gb: float = Field(default=0.0, ge=0)
+    gpu_precision: Literal["single", "half"] = "single"
 
 
 class ModelChoice(Part):
@@ -257,7 +260,8 @@ class Settings(BaseSettings):
     @property
     def result_digest(self) -> str:
         """Digest of the settings that change what a result looks like."""
-        return digest_of(self.results.model_dump(mode="json") | self.rules.model_dump(mode="json"))
+        half = {"gpu_precision": "half"} if self.worker.gpu_precision == "half" else {}
+        return digest_of(self.results.model_dump(mode="json") | self.rules.model_dump(mode="json") | half)
 
 
 def load(path: Path | None = None) -> Settings:

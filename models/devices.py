@@ -1,8 +1,30 @@
-"""Where a network runs, and that it runs there in full single precision."""
+"""Where a network runs, what it may take of a GPU, and that it runs there in single precision if not asked for half."""
+
+from dataclasses import dataclass
 
 import torch
 
 from cxrnode.errors import ModelMismatch
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """How a network uses a GPU where it runs on one: images of one pass at the most, and whether in half precision."""
+
+    batch: int = 16
+    half: bool = False
+
+
+def bound(memory_gb: float) -> None:
+    """Let this process have no more than so many gigabytes (2^30 bytes) of the GPU's memory; 0 sets no bound.
+
+    What would need more is out of memory, as if the GPU were smaller.
+    """
+    if memory_gb and torch.cuda.is_available():
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(memory_gb * 2**30 / whole, 1.0))
 
 
 def choose(device: str) -> torch.device:

@@ -10,11 +10,13 @@ from copy import copy
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cxrnode.finding import Algorithm, Finding, Heatmap
 from cxrnode.radiograph import Film
 from models.card import ModelCard
+from models.devices import Gpu
 from models.ensemblecard import Cast, card_of
 from models.lungs import Lungs
 from models.reader import Reader, reader_of
@@ -29,7 +31,6 @@ class Ensemble:
 
     def __init__(self, cast: Cast, members: Sequence[Reader], lungs: Lungs | None = None) -> None:
         self.card = cast
-        self.device = members[0].device
         self._members = tuple(members)
         self.site = Site(cast.algorithm(), lungs)
 
@@ -37,6 +38,11 @@ class Ensemble:
     def algorithm(self) -> Algorithm:
         """What results say of the ensemble, at this site."""
         return self.site.algorithm
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first of them runs now."""
+        return self._members[0].device
 
     def read(self, radiographs: Sequence[Film]) -> list[Finding]:
         """Any number of radiographs in [0, 1], air dark -> one finding each, in the same order."""
@@ -58,14 +64,14 @@ class Ensemble:
 
 
 def load_model(
-    folder: Path, device: str = "auto", threads: int = 1, *, lungs: Lungs | None = None
+    folder: Path, device: str = "auto", threads: int = 1, *, lungs: Lungs | None = None, gpu: Gpu | None = None
 ) -> Reader | Ensemble:
     """Load the model in `folder`, or the ensemble with its members. Raises ModelMismatch."""
     found = card_of(folder)
     if isinstance(found, ModelCard):
-        return reader_of(found, folder, device, threads, lungs=lungs)
+        return reader_of(found, folder, device, threads, lungs=lungs, gpu=gpu)
     held = zip(found.members, found.folders, strict=True)
-    return Ensemble(found, [reader_of(card, one, device, threads) for card, one in held], lungs)
+    return Ensemble(found, [reader_of(card, one, device, threads, gpu=gpu) for card, one in held], lungs)
 
 
 def combine(findings: Sequence[Finding]) -> Finding:

@@ -26,7 +26,7 @@ class Explainer:
 
     def __init__(self, network: nn.Module, layer: str | None, method: MapMethod = MapMethod.GRAD_CAM) -> None:
         self.method = method
-        self._look: Callable[[Tensor], Looked]
+        self._look: _GradCam | AttentionRollout
         if method is MapMethod.ATTENTION_ROLLOUT:
             self._look = AttentionRollout(network)
         else:
@@ -40,6 +40,14 @@ class Explainer:
         logits, maps, peaks = self._look(inputs)
         heatmaps = [Heatmap(one, float(peak), self.method) for one, peak in zip(maps, peaks, strict=True)]
         return logits.detach().squeeze(1).double().cpu().numpy(), heatmaps
+
+    def forget(self) -> None:
+        """Let go of what a pass that failed has left behind."""
+        self._look.forget()
+
+    def move(self, device: torch.device) -> None:
+        """From now on on this device."""
+        self._look.move(device)
 
 
 class _GradCam:
@@ -71,6 +79,16 @@ class _GradCam:
         self._cam.outputs = None  # lets the graph go
         return logits, maps, self._cam.peaks
 
+    def forget(self) -> None:
+        """The graph of the last pass, and what its hooks have kept."""
+        self._cam.outputs = None
+        self._cam.activations_and_grads.clear()
+
+    def move(self, device: torch.device) -> None:
+        """The network, and where the library takes its inputs."""
+        self._cam.model.to(device)
+        self._cam.device = device
+
 
 class _PeakKeepingGradCam(GradCAM):  # type: ignore[misc]  # the library ships no types
     """The library's Grad-CAM, which scales each map to [0, 1], with each map's maximum before that."""
@@ -88,7 +106,7 @@ def _the_logit(output: Tensor) -> Tensor:
 
 
 def _begin_graph(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-    return output.detach().requires_grad_()
+    return output.detach().float().requires_grad_()
 
 
 def _go_on_with_a_copy(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:

@@ -37,10 +37,14 @@ class Guarded:
 
     def __init__(self, reader: Readable, gate: Gate, *, refuses: bool) -> None:
         self.algorithm = beside(reader.algorithm, {"gate": gate.card.digest})
-        self.device = reader.device
         self._reader = reader
         self._gate = gate
         self._refuses = refuses
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs now."""
+        return self._reader.device
 
     def read(self, radiographs: Radiographs) -> list[Finding | Refusal]:
         """Any number of radiographs in [0, 1], air dark -> one answer each, in the same order."""

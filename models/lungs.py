@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cxrnode.finding import Finding, Heatmap
+from cxrnode.log import logger
 from cxrnode.radiograph import Film
 from models.card import Input
-from models.devices import choose
+from models.devices import CPU, choose
 from models.fill import fill
 from models.lungcard import Localised, Mask, load_lung_card
 from models.prepared import prepared
 from models.preprocess import to_tensor
 from models.unet import UNet
+
+LOG = logger("lungs")
 
 
 class Terms(Protocol):
@@ -85,9 +88,20 @@ class Lungs:
 
     def _likely(self, radiograph: Film) -> Tensor:
         """(1, 1, rows, columns) of the network's grid, in [0, 1]."""
-        inputs = to_tensor(radiograph, self.terms.input)[None].to(self.device, memory_format=torch.channels_last)
+        inputs = to_tensor(radiograph, self.terms.input)[None]
+        try:
+            return self._seen(inputs)
+        except torch.OutOfMemoryError:
+            if self.device == CPU:
+                raise
+        self._network.to(CPU)
+        self.device = CPU
+        LOG.warning("the GPU's memory is full: lungs are looked for on the CPU")
+        return self._seen(inputs)
+
+    def _seen(self, inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            likely: Tensor = self._network(inputs).sigmoid().float().cpu()
+            likely: Tensor = self._network(inputs.to(self.device)).sigmoid().float().cpu()
         return likely
 
     def _grown(self, radiograph: Film) -> Tensor:

@@ -33,13 +33,21 @@ class AttentionRollout:
 
         A raw value is the share of the class token that came from the patch; a map runs from its least to its most.
         """
-        self._kept.clear()
+        self.forget()
         with torch.inference_mode():
             logits = self._network(inputs)
-            shares = rolled_out(self._kept)[:, 0, 1:].reshape(-1, *self._grid).cpu().numpy()
-        self._kept.clear()
+            shares = rolled_out(self._kept)[:, 0, 1:].reshape(-1, *self._grid).float().cpu().numpy()
+        self.forget()
         maps = scale_cam_image(shares, (inputs.shape[-1], inputs.shape[-2]))
         return logits, np.clip(maps, 0.0, 1.0), shares.max(axis=(1, 2))
+
+    def forget(self) -> None:
+        """The attention of the last pass."""
+        self._kept.clear()
+
+    def move(self, device: torch.device) -> None:
+        """The network."""
+        self._network.to(device)
 
     def _keep(self, _module: nn.Module, _inputs: object, output: tuple[Tensor, Tensor]) -> None:
         self._kept.append(output[1])

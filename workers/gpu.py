@@ -10,8 +10,8 @@ from cxrnode.log import logger, start
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
 from models.devices import choose
-from models.reader import BATCH
-from models.shelf import Shelf
+from models.passes import ALONE
+from models.shelf import Shelf, shelf_for
 
 LOG = logger("gpu")
 _owned: list[Shelf] = []
@@ -20,8 +20,7 @@ _together: list[int] = []
 
 def open_shelf(settings: Settings) -> Shelf:
     """Every model that the settings may ask for, loaded and warm. Raises ModelMismatch."""
-    model, device, gate = settings.model, settings.worker.device, settings.rules.gate
-    shelf = Shelf(model.zoo, device, _threads(settings), lungs=model.lungs, gate=gate)
+    shelf = shelf_for(settings, _threads(settings))
     for choice in choices(settings):
         reader = shelf.reader(choice.model, choice.prevalence)
         reader.warm()
@@ -45,7 +44,8 @@ def _own_the_models(**_: Any) -> None:
     settings = load()
     start(settings.log.level)
     _owned[:] = [open_shelf(settings)]
-    _together[:] = [BATCH[choose(settings.worker.device).type]]
+    on_gpu = choose(settings.worker.device).type == "cuda"
+    _together[:] = [settings.worker.gpu_batch if on_gpu else ALONE]
 
 
 def _threads(settings: Settings) -> int:

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor, nn
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding, Heatmap, MapMethod
 from cxrnode.settings import Settings
 from models.card import ZOO_DIR
+from models.devices import CPU
 from models.lungcard import find_lungs, load_lung_card
 from models.lungs import load
 from models.reader import load as load_reader
@@ -85,6 +88,22 @@ def test_a_map_is_localised_from_chance_on_and_the_lungs_fill_a_quarter_here(ins
 
     assert found.lung_share == pytest.approx(inside, abs=1e-6)
     assert found.localised is localised
+
+
+def test_a_gpu_without_memory_leaves_the_lungs_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    lungs, wanted = bright_lungs(), bright_lungs().mask(film())
+    forward = type(lungs._network).forward
+
+    def full(network: nn.Module, inputs: Tensor) -> Tensor:
+        if lungs.device != CPU:
+            raise torch.OutOfMemoryError("planted")
+        found: Tensor = forward(network, inputs)
+        return found
+
+    monkeypatch.setattr(type(lungs._network), "forward", full)
+    lungs.device = torch.device("cpu", 0)
+    assert np.array_equal(lungs.mask(film()), wanted)
+    assert lungs.device == CPU
 
 
 def test_weights_that_are_not_the_card_s_do_not_load(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A reader answers for each radiograph alone, whoever else is in the batch and whoever else asks."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,12 +84,29 @@ def test_more_than_a_batch_keeps_its_order(reader: Reader) -> None:
     assert reader.read([]) == []
 
 
-def test_threads_that_share_a_reader_get_the_maps_they_would_get_alone(reader: Reader) -> None:
-    films = radiographs(12)
-    alone = [reader.read([film])[0] for film in films]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        shared = list(pool.map(lambda film: reader.read([film])[0], films))
-    assert all(same(one, other) for one, other in zip(alone, shared, strict=True))
+def test_two_hundred_maps_made_under_load_are_the_serial_ones_to_the_last_bit(reader: Reader) -> None:
+    """Sixteen callers at once, by ones and threes, at two prevalences: the network has one owner, and they take turns."""
+    films = radiographs(200)
+    alone = reader.read(films)
+    assert len({finding.logit for finding in alone}) == 200, "some alike prove nothing"
+    calls = [slice(first, first + count) for first in range(0, 200, 4) for first, count in ((first, 1), (first + 1, 3))]
+    asked = [reader, reader.at(0.2)]
+    begin = threading.Barrier(16)
+
+    def ask(number: int) -> list[tuple[slice, list[Finding]]]:
+        begin.wait()
+        return [(call, asked[number % 2].read(films[call])) for call in calls[number::16]]
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = [one for some in pool.map(ask, range(16)) for one in some]
+    shared = {
+        place: finding for call, findings in answers for place, finding in zip(range(200)[call], findings, strict=True)
+    }
+    for place, wanted in enumerate(alone):
+        found = shared[place]
+        assert found.logit == wanted.logit
+        assert found.heatmap.peak == wanted.heatmap.peak
+        assert np.array_equal(found.heatmap.values, wanted.heatmap.values)
 
 
 def test_a_process_that_did_not_load_the_model_may_not_use_it(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +117,7 @@ def test_a_process_that_did_not_load_the_model_may_not_use_it(reader: Reader, mo
 
 def test_reading_leaves_no_graph_behind(reader: Reader) -> None:
     reader.warm()
-    assert reader._explainer._look._cam.outputs is None
+    assert reader._passes._explainer._look._cam.outputs is None
 
 
 def test_weights_of_another_architecture_do_not_load(tmp_path: Path) -> None:

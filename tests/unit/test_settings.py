@@ -180,11 +180,14 @@ def test_the_result_digest_follows_what_changes_results_and_nothing_else(tmp_pat
             "[receiving]\nport = 104\n",
             "[results]\noverlay_longest_side = 512\n",
             '[rules]\nviews = ["PA"]\n',
+            "[worker]\ngpu_batch = 4\ngpu_memory_gb = 8\n",
+            '[worker]\ngpu_precision = "half"\n',
         )
     }
 
     assert digests[""] == digests["[receiving]\nport = 104\n"]
-    assert len(set(digests.values())) == 3
+    assert digests[""] == digests["[worker]\ngpu_batch = 4\ngpu_memory_gb = 8\n"]
+    assert len(set(digests.values())) == 4
 
 
 def test_ledger_and_broker_stand_in_the_state_folder_unless_set(tmp_path: Path) -> None:
