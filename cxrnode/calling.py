@@ -1,7 +1,9 @@
 """An association with a peer that is called, and the reason where there is none: for whoever sends, asks or checks."""
 
 import logging
+import socket
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -44,7 +46,7 @@ def associate(
         ae_title=destination.ae_title,
         max_pdu=largest_pdu,
         ext_neg=[build_role(UID(uid), scp_role=True) for uid in sorted(stored)] or None,
-        evt_handlers=list(handlers),
+        evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_PDU_SENT, _acknowledge_at_once)],
     )
     if association.is_established:
         return association
@@ -91,6 +93,18 @@ def application_entity(ae_title: str, timeout_s: float, contexts: set[tuple[str,
     for sop_class, transfer_syntax in sorted(contexts, key=_first_the_usual):
         ae.add_requested_context(sop_class, transfer_syntax)
     return ae
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """No waiting for more to send: a peer that acknowledges late would hold every object up by 40 ms."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _acknowledge_at_once(event: evt.Event) -> None:
+    """Nor any for a peer that waits likewise with the second half of its answer; Linux forgets it after each answer."""
+    connection = event.assoc.dul.socket
+    with suppress(OSError, AttributeError):  # closed meanwhile, or no Linux
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _first_the_usual(context: tuple[str, str]) -> tuple[str, bool, str]:
