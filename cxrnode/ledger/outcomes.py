@@ -7,7 +7,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, insert, select
+from sqlalchemy import Connection, Row, Select, Table, exists, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
@@ -135,13 +135,11 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
     db.execute(insert(gists).values(round_key=round_key, gist=result.gist, stands_on=stands_on))
     if stands_on is not None:
         result = replace(result, objects=(), sent_to={})
-    for reading in result.readings:
-        db.execute(insert(readings).values(round_key=round_key, **vars(reading)))
-    for item in result.objects:
-        db.execute(insert(objects).values(round_key=round_key, **vars(item)))
+    _insert(db, readings, [{"round_key": round_key, **vars(reading)} for reading in result.readings])
+    _insert(db, objects, [{"round_key": round_key, **vars(item)} for item in result.objects])
     for destination, uids in result.sent_to.items():
-        for uid in uids:
-            db.execute(insert(deliveries).values(sop_instance_uid=uid, destination=destination, fate=Fate.DUE))
+        due = {"destination": destination, "fate": Fate.DUE}
+        _insert(db, deliveries, [{"sop_instance_uid": uid, **due} for uid in uids])
         add_task(db, Work.DELIVER, round_key, written.lane, now, destination)
     told = {"outcome": result.outcome, "model": result.model, "stages_ms": json.dumps(dict(result.stages_ms))}
     move(db, round_key, State.ANALYSED, analysed_at=now, **told)
@@ -149,6 +147,12 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
         cancel_due(db, round_key, Fate.SUPERSEDED, now)
     finish_if_done(db, round_key, now)
     return stands_on is None
+
+
+def _insert(db: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """All of them at once."""
+    if rows:
+        db.execute(insert(table), rows)
 
 
 def _same_before(db: Connection, later: Row[tuple[object, ...]], result: RoundResult) -> str | None:
