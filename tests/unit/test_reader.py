@@ -85,7 +85,7 @@ def test_more_than_a_batch_keeps_its_order(reader: Reader) -> None:
 
 
 def test_two_hundred_maps_made_under_load_are_the_serial_ones_to_the_last_bit(reader: Reader) -> None:
-    """Sixteen callers at once, by ones and threes, at two prevalences: the network has one owner and they take turns."""
+    """Sixteen callers at once, by ones and threes, at two prevalences: the network has one owner; they take turns."""
     films = radiographs(200)
     alone = reader.read(films)
     assert len({finding.logit for finding in alone}) == 200, "some alike prove nothing"
