@@ -320,14 +320,14 @@ def test_a_pacs_that_ends_the_association_after_each_question_is_called_again() 
 
     class Curt(Source):
         def _on_c_find(self, event: evt.Event) -> Answers:
-            threading.Timer(0.05, event.assoc.abort).start()
             yield from super()._on_c_find(event)
+            threading.Timer(0.02, event.assoc.abort).start()  # once the last answer, which says so, is out
 
     with Curt(answer=shelf.answer).listening() as source:
         found = []
         for entry in find_studies(archive(source), "CXRNODE", Criteria(FIRST, FIRST + 9 * DAY)):
             found.append(entry)
-            time.sleep(0.02)  # the PACS hangs up meanwhile
+            time.sleep(0.06)  # the PACS hangs up meanwhile
 
     assert len(found) == 30
 
