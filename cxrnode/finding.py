@@ -182,6 +182,8 @@ class Algorithm:
     card_prevalence: float | None = None
     """None: `prevalence` is the card's own"""
     explanation: MapMethod = MapMethod.GRAD_CAM
+    side: int = 224
+    """the longer side of what the network is fed, in pixels"""
 
     def judge(self, probability: float) -> Outcome:
         """Positive at or above the operating point."""

@@ -44,7 +44,7 @@ def grey_table(dataset: Dataset, stored: Stored, present: Mask) -> NDArray[np.fl
     image on which nothing can be seen.
     """
     inverted = _inverted(dataset)
-    padding = _padding(dataset, stored)
+    padding = padded(dataset, stored)
     shown = present & ~padding
     if np.count_nonzero(shown) < 2:
         raise Refused("PixelData (7FE0,0010) holds one and the same value throughout; wanted an image")
@@ -55,6 +55,12 @@ def grey_table(dataset: Dataset, stored: Stored, present: Mask) -> NDArray[np.fl
         grey = 1.0 - grey
     grey[padding] = 0.0
     return grey.astype(np.float32)
+
+
+def spans_its_pixels(dataset: Dataset, bits: int) -> bool:
+    """Whether the greys reach from the darkest to the brightest pixel, as nothing else says what they are to show."""
+    told = items(dataset, "VOILUTSequence") or numbers(dataset, "WindowCenter") or numbers(dataset, "WindowWidth")
+    return bits > 8 and not told
 
 
 def _inverted(dataset: Dataset) -> bool:
@@ -68,7 +74,7 @@ def _inverted(dataset: Dataset) -> bool:
     return photometric == "MONOCHROME1"
 
 
-def _padding(dataset: Dataset, stored: Stored) -> Mask:
+def padded(dataset: Dataset, stored: Stored) -> Mask:
     """The codes that fill the frame up and show no patient, in stored values, limits included (PS3.3 C.7.5.1.1.2)."""
     value = numbers(dataset, "PixelPaddingValue")
     if not value:

@@ -3,31 +3,33 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGLSTransferSyntaxes
+from pydicom.uid import UID
 
-from cxrnode.codestream import check_whole
+from cxrnode.codestream import JPEG_2000, check_whole
+from cxrnode.decoders import UNDECODABLE, decoded, known
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.greyscale import POLARITY, Stored, grey_table
-from cxrnode.header import ODD, fault, named, text, unwarned, whole
+from cxrnode.finding import Algorithm
+from cxrnode.greyscale import POLARITY, Mask, Stored, grey_table, padded, spans_its_pixels
+from cxrnode.header import fault, named, text, unwarned, whole
+from cxrnode.radiograph import Greys, Radiograph
+from cxrnode.reduced import reduced
+from cxrnode.settings import Settings
 
-Codes = NDArray[np.unsignedinteger[Any]]
+cv2.setNumThreads(1)  # a worker's processes share the cores out among themselves
+
+Words = NDArray[np.unsignedinteger[Any]]
+Codes = NDArray[np.uint16]
 
 SIDES = range(64, 10_001)
 """Pixels a side: below, no lung can be judged; above, no detector is that large and memory is at risk."""
 
 LOSSY = frozenset(map(UID, ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
                             "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203")))  # fmt: skip
-
-UNDECODABLE = (*ODD, RuntimeError, MemoryError)
-"""What pydicom and its decoders raise on bytes that are no image."""
-
-RUST_PANIC = "PanicException"
-"""What pylibjpeg-rle raises besides: no Exception, and a class that cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +44,85 @@ class Layout:
     signed: bool
 
 
-def read_radiograph(dataset: Dataset) -> NDArray[np.float32]:
+def read_radiograph(dataset: Dataset) -> Greys:
     """The radiograph of a single-frame greyscale instance, (rows, columns) float32 in [0, 1], air dark and bone bright.
 
     Raises Unreadable for absent, damaged or undecodable pixel data, Refused for an image that is well-formed but
     no single-frame greyscale one, describes itself impossibly, or is blank.
     """
+    syntax, layout = _described(dataset)
+    words = _words(dataset, layout, syntax)
+    meant = _meant(layout, syntax)
+    present = np.zeros(2**layout.bits_stored, dtype=np.bool_)
+    present[meant[_seen(words)]] = True
+    table = grey_table(dataset, _stored(layout, syntax), present)
+    return _looked_up(words, table[meant])
+
+
+def side_wanted(algorithm: Algorithm, settings: Settings) -> int | None:
+    """How many pixels the shorter side of a film must have that is not decoded whole; None: as many as it has.
+
+    A network's input twice over keeps the probability within 1e-3. The picture in an overlay takes two thirds of its
+    longest side across, banners not.
+    """
+    match settings.pixels.jpeg_2000:
+        case "film":
+            return None
+        case "overlay":
+            return max(2 * algorithm.side, settings.results.overlay_longest_side * 2 // 3)
+        case "model":
+            return 2 * algorithm.side
+
+
+def read_at_least(dataset: Dataset, side: int | None) -> Radiograph:
+    """The same, halved as often as leaves its shorter side `side` pixels where that spares decoding: of JPEG 2000.
+
+    None halves nothing. Raises what `read_radiograph` raises.
+    """
+    syntax, layout = _described(dataset)
+    times = max(0, (min(layout.rows, layout.columns) // side).bit_length() - 1) if side else 0
+    smaller = _reduced(dataset, layout, syntax, times) if times and syntax in JPEG_2000 else None
+    return smaller or Radiograph.of(read_radiograph(dataset))
+
+
+def _described(dataset: Dataset) -> tuple[UID, Layout]:
     syntax = _syntax(dataset)
     if not dataset.get("PixelData"):
         raise Unreadable(f"{named('PixelData')} is absent, or the file breaks off within it; wanted a radiograph")
-    layout = _layout(dataset, syntax)
-    codes = _codes(dataset, layout, syntax)
-    present = np.zeros(2**layout.bits_stored, dtype=np.bool_)
-    present[codes] = True
-    stored = Stored(layout.bits_stored, layout.signed, syntax.is_little_endian)
-    radiograph: NDArray[np.float32] = grey_table(dataset, stored, present)[codes]
-    return radiograph
+    return syntax, _layout(dataset, syntax)
+
+
+def _stored(layout: Layout, syntax: UID) -> Stored:
+    return Stored(layout.bits_stored, layout.signed, syntax.is_little_endian)
+
+
+def _reduced(dataset: Dataset, layout: Layout, syntax: UID, times: int) -> Radiograph | None:
+    """Decoded no finer than wanted; None where only the whole image tells its greys, or what is wrong with it.
+
+    Greys that span the pixels' range depend on every pixel, and padding may have bled into its neighbours.
+    """
+    frame, stored = _frame(dataset, layout, syntax), _stored(layout, syntax)
+    try:
+        if spans_its_pixels(dataset, stored.bits):
+            return None
+        found = reduced(frame, times, bits=stored.bits, signed=stored.signed)
+        if found is None:
+            return None
+        codes, halved = found
+        present = _seen(codes)[: 2**stored.bits]
+        if (present & padded(dataset, stored)).any():
+            return None
+        greys = _looked_up(codes, grey_table(dataset, stored, present))
+    except Refused:
+        return None
+    return Radiograph(greys, layout.rows, layout.columns, halved)
 
 
 def _syntax(dataset: Dataset) -> UID:
     """The Transfer Syntax, if there is a decoder for it."""
     syntax = UID(text(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID"))
-    try:
-        get_decoder(syntax)
-    except NotImplementedError as error:
-        raise Unreadable(fault("TransferSyntaxUID", syntax or None, "a transfer syntax that is known here")) from error
+    if not known(syntax):
+        raise Unreadable(fault("TransferSyntaxUID", syntax or None, "a transfer syntax that is known here"))
     return syntax
 
 
@@ -92,37 +148,56 @@ def _layout(dataset: Dataset, syntax: UID) -> Layout:
     )
 
 
-def _codes(dataset: Dataset, layout: Layout, syntax: UID) -> Codes:
-    """The stored bits of every pixel, (rows, columns) unsigned below 2**bits_stored, unused bits cleared.
-
-    Older objects keep overlays in the unused bits (PS3.5 8.1.2). A lossy decoder that overshoots is cut off at the top.
-    """
+def _words(dataset: Dataset, layout: Layout, syntax: UID) -> Words:
+    """Every pixel's word as it is stored, (rows, columns) of 8 or 16 bits, unused bits as they come."""
     if syntax.is_encapsulated:
-        _check_frame(dataset, layout, syntax)
+        frame = _frame(dataset, layout, syntax)
     else:
+        frame = b""
         _check_length(dataset, layout)
-    pixels = _decoded(dataset, syntax)
+    pixels = decoded(dataset, frame, syntax, bits_allocated=layout.bits_allocated)
     if pixels.shape != (layout.rows, layout.columns):
         raise Unreadable(f"PixelData (7FE0,0010) decodes to {pixels.shape}; wanted {(layout.rows, layout.columns)}")
     native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    codes: Codes = native.view(np.uint8 if layout.bits_allocated == 8 else np.uint16)
-    if layout.bits_stored == layout.bits_allocated:
-        return codes
-    highest = codes.dtype.type(2**layout.bits_stored - 1)
+    return native.view(np.uint8 if layout.bits_allocated == 8 else np.uint16)
+
+
+def _seen(words: Words) -> Mask:
+    """Which words occur, (256,) or (65536,)."""
+    every = 2 ** (words.dtype.itemsize * 8)
+    counts: Mask = cv2.calcHist([words], [0], None, [every], [0, every]).ravel() > 0
+    return counts
+
+
+def _looked_up(words: Words, table: Greys) -> Greys:
+    """What the table has for every word; words beyond its end do not occur."""
+    whole = np.zeros(2 ** (words.dtype.itemsize * 8), dtype=np.float32)
+    whole[: len(table)] = table
+    return np.asarray(cv2.LUT(words, whole), dtype=np.float32)
+
+
+def _meant(layout: Layout, syntax: UID) -> Codes:
+    """The stored bits of every word, (2**bits_allocated,) below 2**bits_stored.
+
+    Older objects keep overlays in the unused bits (PS3.5 8.1.2). A lossy decoder that overshoots is cut off at the top.
+    """
+    words, highest = np.arange(2**layout.bits_allocated, dtype=np.uint16), np.uint16(2**layout.bits_stored - 1)
     if syntax in LOSSY and not layout.signed:
-        return np.minimum(codes, highest)
-    codes = codes >> codes.dtype.type(layout.low_bit)
-    codes &= highest
-    return codes
+        return np.minimum(words, highest)
+    words >>= np.uint16(layout.low_bit)
+    words &= highest
+    return words
 
 
-def _check_frame(dataset: Dataset, layout: Layout, syntax: UID) -> None:
+def _frame(dataset: Dataset, layout: Layout, syntax: UID) -> bytes:
+    """The one compressed frame, which is as whole and as large as it says."""
     with unwarned():
         try:
             frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
         except UNDECODABLE as error:
             raise Unreadable("PixelData (7FE0,0010) has no readable fragment; wanted one frame in fragments") from error
     check_whole(frame, syntax, layout.rows, layout.columns)
+    return frame
 
 
 def _check_length(dataset: Dataset, layout: Layout) -> None:
@@ -132,22 +207,3 @@ def _check_length(dataset: Dataset, layout: Layout) -> None:
         raise Unreadable(f"PixelData (7FE0,0010) breaks off after {found} bytes; wanted {wanted}")
     if found >= 2 * wanted:
         raise Refused(f"PixelData (7FE0,0010) holds {found} bytes, more than one frame; wanted {wanted}")
-
-
-def _decoded(dataset: Dataset, syntax: UID) -> NDArray[np.integer]:
-    """What the decoder makes of the frame, no colour or value changed, unused bits as they are where nothing is copied.
-
-    JPEG-LS goes to the one decoder that notices a broken stream.
-    """
-    options: dict[str, Any] = {"view_only": True, "correct_unused_bits": False}
-    if syntax in JPEGLSTransferSyntaxes:
-        options["decoding_plugin"] = "pyjpegls"
-    with unwarned():
-        try:
-            return get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)[0]
-        except BaseException as error:
-            if not isinstance(error, UNDECODABLE) and type(error).__name__ != RUST_PANIC:
-                raise
-            raise Unreadable(
-                f"PixelData (7FE0,0010) cannot be decoded as {syntax.name}; wanted one whole, undamaged frame"
-            ) from error

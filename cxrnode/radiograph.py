@@ -1,7 +1,7 @@
-"""A film's greys, on the film's own grid or on a coarser one, and where the film lies on it."""
+"""A film's greys, all of them or those that JPEG 2000 keeps of it at a half or a quarter of its size."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ Greys = NDArray[np.float32]
 
 
 class Edges(NamedTuple):
-    """In pixels of a grid from the outer corner of its first, parts of a pixel included; Pillow's order."""
+    """In pixels from the outer corner of the first, parts of a pixel included; Pillow's order."""
 
     left: float
     top: float
@@ -19,53 +19,56 @@ class Edges(NamedTuple):
     bottom: float
 
 
+Wavelet = Literal["5/3", "9/7"]
+
+
+class Halved(NamedTuple):
+    """How often a film was halved, and by which wavelet's low-pass filter (ISO/IEC 15444-1, Annex F)."""
+
+    times: int
+    wavelet: Wavelet
+
+
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """`greys` of a film of `rows` and `columns`, which lies within `edges` of their grid.
+    """The `greys` of a film of `rows` and `columns`: (ceil(rows / 2**times), ceil(columns / 2**times)) if it is halved.
 
-    All that is said of places is said in the film's own pixels; the grid is for looking at it.
+    All that is said of places is said in the film's own pixels, whatever there is to look at.
     """
 
     greys: Greys
     rows: int
     columns: int
-    edges: Edges
+    halved: Halved | None = None
 
     @classmethod
     def of(cls, film: "Film") -> "Radiograph":
-        """Greys that are on the film's own grid, as a radiograph; a radiograph as it is."""
+        """All greys of a film as a radiograph; a radiograph as it is."""
         if isinstance(film, cls):
             return film
         greys = np.asarray(film)
         if greys.ndim != 2 or greys.dtype != np.float32:
             raise ValueError(f"radiograph is {greys.dtype} {greys.shape}, wanted float32 of two dimensions")
         rows, columns = greys.shape
-        return cls(greys, rows, columns, Edges(0, 0, columns, rows))
+        return cls(greys, rows, columns)
 
     @property
     def shape(self) -> tuple[int, int]:
         """The film's rows and columns."""
         return self.rows, self.columns
 
-    def part(self, top: int, left: int, bottom: int, right: int) -> "Radiograph":
-        """What lies between these edges, which are in the film's pixels."""
-        down = (self.edges.bottom - self.edges.top) / self.rows
-        across = (self.edges.right - self.edges.left) / self.columns
-        edges = Edges(
-            self.edges.left + left * across,
-            self.edges.top + top * down,
-            self.edges.left + right * across,
-            self.edges.top + bottom * down,
-        )
-        return Radiograph(self.greys, bottom - top, right - left, edges)
+    @property
+    def edges(self) -> Edges:
+        """Where the film lies among its greys: what is halved n times has the middles of its pixels 0, 2**n ...
 
-    def on_own_grid(self) -> Greys | None:
-        """The film's greys where the grid is its own, one pixel a pixel; None where it is coarser."""
-        left, top, right, bottom = (round(edge) for edge in self.edges)
-        if self.edges != (left, top, right, bottom) or (bottom - top, right - left) != self.shape:
-            return None
-        return self.greys[top:bottom, left:right]
+        For looking at; the last may be cut off by as little as half a pixel.
+        """
+        step = 2**self.halved.times if self.halved else 1
+        before = 0.5 - 0.5 / step
+        rows, columns = self.greys.shape
+        right, bottom = before + self.columns / step, before + self.rows / step
+        return Edges(before, before, min(right, columns), min(bottom, rows))
 
 
 Film = Radiograph | Greys
-"""A radiograph, or the greys of one on its own grid."""
+"""A radiograph, or all greys of one."""

@@ -118,6 +118,12 @@ class Rules(Part):
     gate: Literal["refuse", "warn", "off"] = "refuse"
 
 
+class Pixels(Part):
+    """How much of a film is decoded."""
+
+    jpeg_2000: Literal["model", "overlay", "film"] = "model"
+
+
 class Results(Part):
     """What is made of a reading."""
 
@@ -186,6 +192,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     model: ModelChoice = ModelChoice()
     rules: Rules = Rules()
+    pixels: Pixels = Pixels()
     results: Results = Results()
     delivery: Delivery = Delivery()
     retention: Retention = Retention()
@@ -261,7 +268,8 @@ class Settings(BaseSettings):
     def result_digest(self) -> str:
         """Digest of the settings that change what a result looks like."""
         half = {"gpu_precision": "half"} if self.worker.gpu_precision == "half" else {}
-        return digest_of(self.results.model_dump(mode="json") | self.rules.model_dump(mode="json") | half)
+        parts = (self.results, self.rules, self.pixels)
+        return digest_of({key: value for part in parts for key, value in part.model_dump(mode="json").items()} | half)
 
 
 def load(path: Path | None = None) -> Settings:

@@ -219,6 +219,7 @@ class ModelCard(Card):
             views=self.population.views,
             modalities=self.population.modality,
             explanation=self.explanation.map_method,
+            side=max(self.input.rows, self.input.columns),
         )
         return alone if prevalence is None else shifted(alone, prevalence)
 

@@ -1,14 +1,12 @@
 """Radiograph to tensor, exactly as the card says: the same lines in training, evaluation and service."""
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from cxrnode.radiograph import Film, Radiograph
 from models.card import Input
-from models.fit import fit_of
+from models.fit import Box, fit_of
+from models.resample import resampled
 
 
 def to_tensor(film: Film, wanted: Input) -> Tensor:
@@ -24,23 +22,16 @@ def fitted(film: Film, wanted: Input) -> Tensor:
     """
     radiograph = Radiograph.of(film)
     fit = fit_of(radiograph.shape, wanted)
-    part = radiograph.part(*fit.seen)
+    seen = torch.from_numpy(resampled(radiograph, fit.seen, *fit.laid.size))
     canvas = torch.zeros((1, wanted.rows, wanted.columns))
-    canvas[:, fit.laid.top : fit.laid.bottom, fit.laid.left : fit.laid.right] = squashed(part, *fit.laid.size)
+    canvas[0, fit.laid.top : fit.laid.bottom, fit.laid.left : fit.laid.right] = seen
     return canvas
 
 
 def squashed(film: Film, rows: int, columns: int) -> Tensor:
     """A radiograph -> (1, rows, columns): the whole image, its aspect given up."""
     radiograph = Radiograph.of(film)
-    greys = radiograph.on_own_grid()
-    if greys is None:
-        smaller = Image.fromarray(radiograph.greys).resize((columns, rows), Image.Resampling.BILINEAR, radiograph.edges)
-        return torch.from_numpy(np.array(smaller))[None]
-    image = torch.from_numpy(greys.copy())[None]  # (1, rows, cols); the caller's may be read-only
-    if greys.shape == (rows, columns):
-        return image
-    return functional.interpolate(image[None], (rows, columns), mode="bilinear", antialias=True, align_corners=False)[0]
+    return torch.from_numpy(resampled(radiograph, Box(0, 0, *radiograph.shape), rows, columns))[None]
 
 
 def normalise(images: Tensor, wanted: Input) -> Tensor:

@@ -9,25 +9,25 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "laboratory", "up", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
+        *("cli", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
         *("offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
     "tools": (
-        *("spool", "intake", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs"),
+        *("spool", "intake", "arrival", "inflow", "cstore", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs"),
         "broker",
         *("match", "cfind", "seen", "find", "storable", "retrieve", "web"),
         *("header", "priority", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale"),
         *("codestream", "film"),
-        *("opening", "orientation", "regions", "late"),
+        *("decoders", "reduced", "opening", "orientation", "regions", "late", "image"),
         *("results", "render", "samples"),
         *("scratch", "filed", "beneath", "gather", "listing", "labels"),
     ),
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
-        *("part", "language", "log", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
+        *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
-    "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table"),
+    "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),
 }
 
 

@@ -1,0 +1,68 @@
+"""Which decoder is asked for which transfer syntax: the fastest of those that are right about it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, JPEGLSTransferSyntaxes
+
+from cxrnode.errors import Unreadable
+from cxrnode.header import ODD, unwarned
+
+UNDECODABLE = (*ODD, RuntimeError, MemoryError)
+"""What pydicom and its decoders raise on bytes that are no image."""
+
+RUST_PANIC = "PanicException"
+"""What pylibjpeg-rle raises besides: no Exception, and a class that cannot be imported."""
+
+
+def known(syntax: UID) -> bool:
+    """Whether anything decodes this transfer syntax."""
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def decoded(dataset: Dataset, frame: bytes, syntax: UID, *, bits_allocated: int) -> NDArray[np.integer]:
+    """What the decoder makes of the one frame, no colour or value changed, unused bits as they are.
+
+    `frame` is the compressed one, where it is. Nothing is copied that need not be. Raises Unreadable.
+    """
+    if syntax in (JPEGLossless, JPEGLosslessSV1):
+        pixels = _lossless_jpeg(frame)
+        if pixels is not None and pixels.dtype.itemsize * 8 == bits_allocated:
+            return pixels
+    with unwarned():
+        try:
+            return _by_pydicom(dataset, syntax)
+        except BaseException as error:
+            if not isinstance(error, UNDECODABLE) and type(error).__name__ != RUST_PANIC:
+                raise
+            raise Unreadable(
+                f"PixelData (7FE0,0010) cannot be decoded as {syntax.name}; wanted one whole, undamaged frame"
+            ) from error
+
+
+def _by_pydicom(dataset: Dataset, syntax: UID) -> NDArray[np.integer]:
+    """By the first of pydicom's decoders that is installed; JPEG-LS by the one that notices a broken stream."""
+    options: dict[str, Any] = {"view_only": True, "correct_unused_bits": False}
+    if syntax in JPEGLSTransferSyntaxes:
+        options["decoding_plugin"] = "pyjpegls"
+    return get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)[0]
+
+
+def _lossless_jpeg(frame: bytes) -> NDArray[np.integer] | None:
+    """By libjpeg-turbo, in a quarter of the others' time; None where it fails, and another is asked.
+
+    The library takes a tenth of a second to load: no command waits for it that meets no such image.
+    """
+    from imagecodecs import jpeg_decode
+
+    try:
+        return jpeg_decode(frame)
+    except (*UNDECODABLE, ImportError):
+        return None
