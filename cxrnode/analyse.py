@@ -1,24 +1,26 @@
 """The heart: studies in, readings and result objects out; no queue, no network; readable in one sitting."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import chain, islice
 from time import perf_counter
 from typing import Protocol
 
 from pydicom import Dataset
 
 from cxrnode import __version__
+from cxrnode.ahead import ahead
 from cxrnode.destination import families_wanted
 from cxrnode.eligible import choose
-from cxrnode.errors import Refused, Unreadable
+from cxrnode.errors import Unreadable
 from cxrnode.family import Family
 from cxrnode.faultpoints import Point, reached
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
-from cxrnode.header import text
+from cxrnode.image import Image, Prepared, open_image, prepare
 from cxrnode.opening import parsed
-from cxrnode.pixels import read_radiograph
 from cxrnode.radiograph import Radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
@@ -26,7 +28,8 @@ from cxrnode.results.encode import encode
 from cxrnode.results.make import Made, Told, make
 from cxrnode.results.words import localisation_sentence
 from cxrnode.settings import Settings
-from cxrnode.study import Instance, Study
+from cxrnode.stopwatch import Clock, stage
+from cxrnode.study import Study
 from cxrnode.uids import RoundIdentity
 
 
@@ -56,21 +59,6 @@ class ResultObject:
     content: bytes
 
 
-@dataclass
-class Image:
-    """One instance on its way: the data set, then either a reading that says why not, or a radiograph to be read."""
-
-    instance: Instance
-    dataset: Dataset | None = None
-    warnings: tuple[str, ...] = ()
-    radiograph: Radiograph | None = None
-    reading: Reading | None = None
-
-    def end(self, outcome: Outcome, reason: str) -> None:
-        """This image is not read, and here is why."""
-        self.reading = Reading(self.instance.sop_instance_uid, outcome, reason, warnings=self.warnings)
-
-
 @dataclass(frozen=True)
 class Analysis:
     """What came of one study: its outcome, a reading an instance in order, the objects, milliseconds by stage."""
@@ -83,23 +71,51 @@ class Analysis:
 
 def analyse(studies: Sequence[Study], model: Model, settings: Settings, now: datetime) -> list[Analysis]:
     """Read every eligible radiograph of these studies in one call of the model, and make each study's results."""
-    clocks = [Clock() for _ in studies]
-    prepared = []
-    for study, clock in zip(studies, clocks, strict=True):
-        with clock.stage("decode"):
-            prepared.append(prepare(study, model.algorithm, settings))
-
-    read_images(prepared, model, clocks, draw_astray=settings.results.not_localised == "draw")
-    reached(Point.MID_ANALYSIS)
-
     analyses = []
-    for study, images, clock in zip(studies, prepared, clocks, strict=True):
-        readings = all_readings(images)
-        with clock.stage("results"):
-            objects = make_objects(study, images, model.algorithm, settings, now)
-        outcome = study_outcome(reading.outcome for reading in readings)
-        analyses.append(Analysis(outcome, readings, objects, clock.ms))
+    for analysis in chain.from_iterable(analysed(studies, model, settings, now, len(studies))):
+        if isinstance(analysis, Exception):
+            raise analysis
+        analyses.append(analysis)
     return analyses
+
+
+def analysed(
+    studies: Sequence[Study], model: Model, settings: Settings, now: datetime, together: int
+) -> Iterator[list[Analysis | Exception]]:
+    """The same pass by pass, in the order of the studies, `together` of them in one call of the model.
+
+    While the model reads those of one pass, the studies of the next are opened and decoded in a thread. A study that
+    cannot be analysed has its error in its place; a fault of the model is that of every study of the pass.
+    """
+    calls = [partial(prepare, study, model.algorithm, settings) for study in studies]
+    coming = zip(studies, ahead(calls, together + 1), strict=True)
+    while some := list(islice(coming, together)):
+        fault = None
+        try:
+            read_images([one for _, one in some if isinstance(one, Prepared)], model)
+            reached(Point.MID_ANALYSIS)
+        except Exception as error:  # noqa: BLE001  whose it is can be told only when each study is read alone
+            fault = error
+        yield [
+            one if isinstance(one, Exception) else fault or conclude(study, one, model.algorithm, settings, now)
+            for study, one in some
+        ]
+
+
+def conclude(
+    study: Study, prepared: Prepared, algorithm: Algorithm, settings: Settings, now: datetime
+) -> Analysis | Exception:
+    """The results of a study whose images have their readings."""
+    images, clock = prepared.images, prepared.clock
+    try:
+        with clock.running():
+            for image in images:
+                judge(image, algorithm, draw_astray=settings.results.not_localised == "draw")
+            readings = all_readings(images)
+            objects = make_objects(study, images, algorithm, settings, now)
+    except Exception as error:  # noqa: BLE001  no other study is to suffer from it
+        return error
+    return Analysis(study_outcome(reading.outcome for reading in readings), readings, objects, clock.ms)
 
 
 def all_readings(images: Sequence[Image]) -> tuple[Reading, ...]:
@@ -130,68 +146,29 @@ def give_up(study: Study, algorithm: Algorithm, settings: Settings, reason: str,
     return Analysis(Outcome.FAILED, readings, make_objects(study, images, algorithm, settings, now))
 
 
-def prepare(study: Study, algorithm: Algorithm, settings: Settings) -> list[Image]:
-    """Open a study's instances, choose which are read and decode those; each of the others has its reading already."""
-    images = [open_image(instance) for instance in study.instances]
-    opened = [(image, image.dataset) for image in images if image.dataset is not None]
-    verdicts = choose([dataset for _, dataset in opened], settings.rules, algorithm)
-    mixed = mixed_up(opened) + study.warnings
-    for (image, dataset), verdict in zip(opened, verdicts, strict=True):
-        image.warnings = mixed + verdict.warnings
-        if verdict.outcome is not None:
-            image.end(verdict.outcome, verdict.reason)
-            continue
-        try:
-            image.radiograph = Radiograph.of(read_radiograph(dataset))
-        except Refused as error:
-            image.end(Outcome.REFUSED, str(error))
-        except Unreadable as error:
-            image.end(Outcome.FAILED, str(error))
-    return images
-
-
-def mixed_up(opened: Sequence[tuple[Image, Dataset]]) -> tuple[str, ...]:
-    """That the images of one study name different patients, and which of them its results carry; without values."""
-    borne = "corrected" if any(image.instance.corrected for image, _ in opened) else "latest received"
-    return tuple(
-        f"{keyword} differs among the images of this study; the {borne} one is used."
-        for keyword in ("PatientID", "PatientName")
-        if len({text(dataset, keyword) for _, dataset in opened}) > 1
-    )
-
-
-def open_image(instance: Instance) -> Image:
-    """The instance with its data set, or with the reading that says why it has none."""
-    image = Image(instance)
-    try:
-        image.dataset = parsed(instance.path)
-    except Unreadable as error:
-        image.end(Outcome.FAILED, str(error))
-    return image
-
-
-def read_images(
-    prepared: Sequence[Sequence[Image]], model: Model, clocks: Sequence["Clock"], *, draw_astray: bool = False
-) -> None:
-    """Give every decoded image its reading; each is charged an even share of the one pass's time."""
-    legible = [
-        (image, image.radiograph, clock)
-        for images, clock in zip(prepared, clocks, strict=True)
-        for image in images
-        if image.radiograph is not None
-    ]
+def read_images(prepared: Sequence[Prepared], model: Model) -> None:
+    """Give every decoded image its reading; each is charged an even share of each stage of the one pass."""
+    legible = [(image, radiograph, one.clock) for one in prepared for image, radiograph in one.legible]
     if not legible:
         return
-    started = perf_counter()
-    answers = model.read([radiograph for _, radiograph, _ in legible])
-    share_ms = (perf_counter() - started) * 1000 / len(legible)
+    whole, started = Clock(), perf_counter()
+    with whole.running():
+        answers = model.read([radiograph for _, radiograph, _ in legible])
+    whole.add("read", (perf_counter() - started) * 1000 - sum(whole.ms.values()))  # all but what has a name of its own
     for (image, _, clock), answer in zip(legible, answers, strict=True):
-        clock.ms["read"] = clock.ms.get("read", 0.0) + share_ms
-        if isinstance(answer, Refusal):
-            image.end(Outcome.REFUSED, answer.reason)
-            continue
-        image.warnings += answer.warnings
-        image.reading = reading_of(image, answer, model.algorithm, draw_astray=draw_astray)
+        for name, ms in whole.ms.items():
+            clock.add(name, ms / len(legible))
+        image.answer = answer
+
+
+def judge(image: Image, algorithm: Algorithm, *, draw_astray: bool) -> None:
+    """Make of the model's answer the image's reading."""
+    if isinstance(image.answer, Refusal):
+        image.end(Outcome.REFUSED, image.answer.reason)
+    elif image.answer is not None:
+        image.warnings += image.answer.warnings
+        with stage("regions"):
+            image.reading = reading_of(image, image.answer, algorithm, draw_astray=draw_astray)
 
 
 def reading_of(image: Image, finding: Finding, algorithm: Algorithm, *, draw_astray: bool) -> Reading:
@@ -256,21 +233,8 @@ def result_context(
     )
 
 
-class Clock:
-    """Milliseconds by stage."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
-        started = perf_counter()
-        yield
-        self.ms[name] = (perf_counter() - started) * 1000
-
-
 def _object(made: Made) -> ResultObject:
     dataset = made.dataset
     uids = (str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID))
-    return ResultObject(made.family, made.outcomes, *uids, content=encode(dataset))
+    with stage("encode"):
+        return ResultObject(made.family, made.outcomes, *uids, content=encode(dataset))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -31,11 +31,14 @@ from cxrnode.render import Exhibit
 from cxrnode.settings import Receiving, Settings, load
 from cxrnode.show import exhibit, write_index
 from cxrnode.spool import Receipt, Spool
+from cxrnode.stopwatch import STAGES
 from cxrnode.study import Study
 
 START_S, WORK_S = 60.0, 600.0
 ARCHIVE_AE = "DEMOARCHIVE"
-STAGES = ("decode", "read", "results", "deliver archive")
+GROUPS = {"open": "decode", "decode": "decode", "gate": "read", "read": "read", "lungs": "read"}
+"""of stages in the table's columns; all others of an analysis are of the results"""
+COLUMNS = ("decode", "read", "results", "deliver archive")
 
 
 class Archive:
@@ -194,13 +197,14 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
         for one in shown:
             print(json.dumps(asdict(one)))
         return
-    stages = sorted({stage for one in shown for stage in one.stages_ms}, key=STAGES.index)
+    tables = [_grouped(one.stages_ms) for one in shown]
+    stages = [column for column in COLUMNS if any(column in told for told in tables)]
     table = Table(
         "study", "outcome", "probability", "objects", *(f"{stage} ms" for stage in stages), title="cxrnode demo"
     )
-    for one in shown:
+    for one, told in zip(shown, tables, strict=True):
         probability = "" if one.probability is None else f"{one.probability:.3f}"
-        times = (f"{one.stages_ms[stage]:.0f}" if stage in one.stages_ms else "" for stage in stages)
+        times = (f"{told[stage]:.0f}" if stage in told else "" for stage in stages)
         table.add_row(one.name, one.outcome, probability, str(one.objects), *times)
     console = Console(width=max(118, Console().width))
     console.print(table)
@@ -208,6 +212,14 @@ def print_results(shown: Sequence[Exhibit], index: Path, *, as_json: bool) -> No
         if one.reason:
             console.print(f"{one.name}: {one.reason}")
     console.print(f"source, overlay and report side by side: {index}")
+
+
+def _grouped(stages_ms: Mapping[str, float]) -> dict[str, float]:
+    told: dict[str, float] = {}
+    for stage, ms in stages_ms.items():
+        column = GROUPS.get(stage, "results") if stage in STAGES else stage
+        told[column] = told.get(column, 0.0) + ms
+    return told
 
 
 def _receiver(settings: Settings) -> Destination:

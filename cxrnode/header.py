@@ -2,10 +2,11 @@
 
 import math
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
@@ -27,10 +28,26 @@ UNPARSABLE = (*ODD, InvalidDicomError, zlib.error, MemoryError)
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Pydicom's remarks on odd values kept quiet: what matters of them becomes a refusal here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Pydicom's remarks on odd values kept quiet: what matters of them becomes a refusal here.
+
+    Python has one set of filters for all threads: the first to enter changes it, the last to leave puts it back.
+    """
+    with _ENTERING:
+        if not _INSIDE:
+            _LOUD.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _INSIDE.append(None)
+    try:
         yield
+    finally:
+        with _ENTERING:
+            _INSIDE.pop()
+            if not _INSIDE:
+                _LOUD.close()
+
+
+_ENTERING, _LOUD = threading.Lock(), ExitStack()
+_INSIDE: list[None] = []
 
 
 def named(keyword: str) -> str:

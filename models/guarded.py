@@ -8,6 +8,7 @@ import torch
 
 from cxrnode.finding import Algorithm, Finding, Refusal
 from cxrnode.radiograph import Film
+from cxrnode.stopwatch import stage
 from models.algorithm import beside
 from models.gate import Gate
 
@@ -48,7 +49,8 @@ class Guarded:
 
     def read(self, radiographs: Radiographs) -> list[Finding | Refusal]:
         """Any number of radiographs in [0, 1], air dark -> one answer each, in the same order."""
-        objections = [self._gate.objection(radiograph) for radiograph in radiographs]
+        with stage("gate"):
+            objections = [self._gate.objection(radiograph) for radiograph in radiographs]
         passed = [
             radiograph
             for radiograph, objection in zip(radiographs, objections, strict=True)

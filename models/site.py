@@ -5,6 +5,7 @@ from functools import cached_property
 
 from cxrnode.finding import Algorithm, Finding, Outcome
 from cxrnode.radiograph import Film
+from cxrnode.stopwatch import stage
 from models.algorithm import beside, shifted
 from models.calibrate import at_prevalence
 from models.lungs import Lungs
@@ -38,7 +39,8 @@ class Site:
         here = self._shifted(finding)
         if self.lungs is None or self.algorithm.judge(here.probability) is not Outcome.POSITIVE:
             return here
-        return self.lungs.localise(here, radiograph)
+        with stage("lungs"):
+            return self.lungs.localise(here, radiograph)
 
     def warm(self) -> None:
         """One pass of what helps."""

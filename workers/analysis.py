@@ -1,11 +1,14 @@
 """An analysis under lease: result bytes kept and the outcome written, or back to the ledger with the reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 
-from cxrnode.analyse import Analysis, Model, ResultObject, analyse, give_up, leave_unread
+from cxrnode.ahead import ahead
+from cxrnode.analyse import Analysis, Model, ResultObject, analysed, give_up, leave_unread
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
@@ -16,6 +19,7 @@ from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.routing import Choice, Decision, decide
+from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from workers.desk import Desk
 from workers.peers import sender_of
@@ -54,12 +58,12 @@ def analyse_leased(
             _put_back(desk, lease, error)
         else:
             batches.setdefault(case.decision.choice, []).append(case)
-    size = together or len(held)
-    passes = [(cases[at : at + size], choice) for choice, cases in batches.items() for at in range(0, len(cases), size)]
-    for done, (cases, choice) in enumerate(passes):
-        if done and _gave_way(desk, [case.lease for some, _ in passes[done:] for case in some]):
+    size, left = together or len(held), list(batches.items())
+    while left:
+        (choice, cases), *left = left
+        others = [case.lease for _, some in left for case in some]
+        if not _analyse_batch(desk, cases, model_for(choice) if choice else None, size, others):
             return
-        _analyse_batch(desk, cases, model_for(choice) if choice else None)
 
 
 def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
@@ -84,24 +88,41 @@ def as_ordered(decision: Decision, order: Order | None) -> Decision:
     return replace(decision, choice=choice, destinations=decision.destinations if order.send else ())
 
 
-def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None) -> None:
-    """The cases of one pass."""
-    try:
-        if model is None:
-            analyses = [leave_unread(case.study, desk.settings, case.decision.reason) for case in cases]
-        else:
-            analyses = analyse([case.study for case in cases], model, desk.settings, datetime.now(UTC))
-    except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
-        for case in cases:
-            _put_back(desk, case.lease, error)
+def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None, size: int, others: Sequence[Lease]) -> bool:
+    """The cases of one model, so many in one pass; False: it gave way after one, and let go of what was left."""
+    coming = _analyses(desk, cases, model, size)
+    for at, analyses in zip(range(0, len(cases), size), coming, strict=True):
+        for case, analysis in zip(cases[at : at + size], analyses, strict=True):
+            _end(desk, case, analysis, model)
+        left = [*(case.lease for case in cases[at + size :]), *others]
+        if left and _gave_way(desk, left):
+            return False
+    return True
+
+
+def _analyses(
+    desk: Desk, cases: Sequence[Case], model: Model | None, size: int
+) -> Iterator[Sequence[Analysis | Exception]]:
+    if model is not None:
+        yield from analysed([case.study for case in cases], model, desk.settings, datetime.now(UTC), size)
         return
-    for case, analysis in zip(cases, analyses, strict=True):
-        try:
-            _write(desk, case, analysis, model)
-        except StaleLease as error:
-            LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
-        except Exception as error:  # noqa: BLE001  likewise: a disk that is full, a ledger that is away
-            _put_back(desk, case.lease, error)
+    calls = [partial(leave_unread, case.study, desk.settings, case.decision.reason) for case in cases]
+    coming = ahead(calls, size)
+    while some := list(islice(coming, size)):
+        yield some
+
+
+def _end(desk: Desk, case: Case, analysis: Analysis | Exception, model: Model | None) -> None:
+    """What came of a study goes to the disk and into the ledger, or the study back to the ledger."""
+    if isinstance(analysis, Exception):
+        _put_back(desk, case.lease, analysis)
+        return
+    try:
+        _write(desk, case, analysis, model)
+    except StaleLease as error:
+        LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
+    except Exception as error:  # noqa: BLE001  the edge of a task: a disk that is full, a ledger that is away
+        _put_back(desk, case.lease, error)
 
 
 def sent_to(destinations: Sequence[Destination], objects: Sequence[ResultObject]) -> dict[str, list[str]]:
@@ -142,10 +163,11 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
 def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> RoundResult:
     """The objects' bytes on the disk, and what the ledger is to say of them."""
     lease, study = case.lease, case.study
-    rows = []
-    for item in analysis.objects:
-        uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
-        rows.append(desk.keep(lease, uids, item.family, item.content))
+    rows, clock = [], Clock()
+    with clock.running(), stage("write"):
+        for item in analysis.objects:
+            uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
+            rows.append(desk.keep(lease, uids, item.family, item.content))
     readings = [
         ReadingRow(
             instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None
@@ -163,7 +185,7 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
         objects=rows,
         sent_to=sent_to(routed, analysis.objects),
         model=f"{model.algorithm.name} {model.algorithm.version}" if model else "",
-        stages_ms={name: round(ms, 1) for name, ms in analysis.stages_ms.items()},
+        stages_ms={name: round(ms, 1) for name, ms in (analysis.stages_ms | clock.ms).items()},
         route=case.decision.route,
         prevalence=model.algorithm.prevalence if model else None,
         card=model.algorithm.digest if model else "",

@@ -17,8 +17,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from cxrnode.analyse import Image, make_objects, reading_of
+from cxrnode.analyse import make_objects, reading_of
 from cxrnode.finding import Algorithm, Finding, Heatmap, Outcome, Reading
+from cxrnode.image import Image
 from cxrnode.radiograph import Radiograph
 from cxrnode.results.codes import coded
 from cxrnode.results.encode import encode

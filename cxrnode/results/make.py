@@ -16,6 +16,7 @@ from cxrnode.results.overlay import build_overlay
 from cxrnode.results.presentation import build_presentation
 from cxrnode.results.report import build_report
 from cxrnode.results.segmentation import build_segmentation
+from cxrnode.stopwatch import stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +47,23 @@ def make(images: Sequence[Told], wanted: Mapping[Outcome, frozenset[Family]], co
         return
     sources, readings = [image.source for image in images], [image.reading for image in images]
     if any(Family.REPORT in wanted[outcome] for outcome in about):
-        yield Made(Family.REPORT, about, build_report(sources, readings, context))
+        with stage(Family.REPORT):
+            report = build_report(sources, readings, context)
+        yield Made(Family.REPORT, about, report)
     for image in images:
         outcome = image.reading.outcome
         for family in MADE_OF[outcome]:
-            if family in wanted[outcome] and (dataset := _picture(family, image, context)) is not None:
+            if family not in wanted[outcome]:
+                continue
+            with stage(family):
+                dataset = _picture(family, image, context)
+            if dataset is not None:
                 yield Made(family, frozenset({outcome}), dataset)
-    flag = Family.KEY_OBJECTS in wanted[Outcome.POSITIVE]
-    if flag and (selection := build_key_objects(sources, readings, context)) is not None:
-        yield Made(Family.KEY_OBJECTS, frozenset({Outcome.POSITIVE}), selection)
+    if Family.KEY_OBJECTS in wanted[Outcome.POSITIVE]:
+        with stage(Family.KEY_OBJECTS):
+            selection = build_key_objects(sources, readings, context)
+        if selection is not None:
+            yield Made(Family.KEY_OBJECTS, frozenset({Outcome.POSITIVE}), selection)
 
 
 def _picture(family: Family, image: Told, context: ResultContext) -> Dataset | None:
