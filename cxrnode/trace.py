@@ -1,4 +1,4 @@
-"""`cxrnode trace`: one study's day, event by event with what each took; its UIDs only where they are asked for."""
+"""`cxrnode trace`: one study's day, event by event with what each took, stage by stage; UIDs only where asked for."""
 
 import json
 from dataclasses import asdict
@@ -10,6 +10,7 @@ from rich.table import Table
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.timeline import Event, Timeline, timeline
 from cxrnode.settings import Settings
+from cxrnode.stopwatch import STAGES
 
 
 def trace(settings: Settings, study: str, *, with_uids: bool, as_json: bool) -> None:
@@ -37,3 +38,17 @@ def _print_table(told: Timeline, *, with_uids: bool) -> None:
         words = (event.told, *event.uids) if with_uids else (event.told,)
         table.add_row(f"{event.at:%Y-%m-%d %H:%M:%S}", number, event.what, took, escape("\n".join(words)))
     Console().print(table)
+    for event in told.events:
+        if event.stages_ms:
+            Console().print(_stages(event))
+
+
+def _stages(event: Event) -> Table:
+    """Where the time of an analysis and of its deliveries went."""
+    table = Table("stage", "ms", "share", title=f"Round {event.round_number}, {event.what}")
+    whole = sum(event.stages_ms.values()) or 1.0
+    for name in sorted(event.stages_ms, key=lambda name: STAGES.index(name) if name in STAGES else len(STAGES)):
+        ms = event.stages_ms[name]
+        table.add_row(escape(name), f"{ms:.1f}", f"{ms / whole:.0%}")
+    table.add_row("all", f"{whole:.1f}", "")
+    return table

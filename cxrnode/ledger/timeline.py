@@ -1,7 +1,8 @@
 """What happened to one study, and when: everything that the ledger knows of it, in the order of time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 
@@ -45,6 +46,8 @@ class Event:
     """since what it followed from: the last image, the end of the quiet time, the end of the analysis"""
     uids: tuple[str, ...] = ()
     """the SOP Instance UIDs that it is about"""
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    """of an analysis: where its time went, stage by stage as `cxrnode.stopwatch` names them, and each delivery's"""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def _analysis(db: Connection, row: Row[tuple[object, ...]]) -> Iterator[Event]:
             task.last_error,
         ]
         took_s = (row.analysed_at - row.closed_at).total_seconds()
-        yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s)
+        spent = json.loads(row.stages_ms)
+        yield Event(row.analysed_at, row.number, what, "; ".join(filter(None, told)), took_s, stages_ms=spent)
     if row.state == State.FINISHED:
         yield Event(row.finished_at, row.number, "finished", "nothing is due")
 

@@ -8,10 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrnode.cli import app, main
+from cxrnode.destination import NOWHERE, Destination
+from cxrnode.family import Family
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.tables import Fate
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
+from cxrnode.stopwatch import STAGES
+from tests.builders import make_cxr
+from tests.desks import open_desk, read_all, receive
 from tests.ledgers import QUIET_S, T0, Bench
 
 
@@ -80,3 +85,27 @@ def test_the_command_prints_uids_only_when_asked_and_knows_what_it_does_not_know
     told = capsys.readouterr().err
     assert told.startswith("cxrnode: '1.2.3' means no study")
     assert told.count("\n") == 1
+
+
+def test_where_the_time_of_an_analysis_went_is_told_stage_by_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when the ledger is not given the stages, or `timeline` leaves them out."""
+    everything = {"positive": list(Family)}
+    pacs = Destination.model_validate(NOWHERE | {"name": "pacs", "host": "127.0.0.1", "send": everything})
+    desk, film = open_desk(tmp_path, [pacs]), make_cxr()
+    receive(desk, film)
+    read_all(desk)
+    desk.ledger.close()
+    monkeypatch.setenv("CXRNODE_NODE__STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("CXRNODE_LEDGER__URL", desk.settings.ledger_url)
+    ask = ["trace", film.StudyInstanceUID]
+
+    told = json.loads(CliRunner().invoke(app, [*ask, "--json"]).output)
+    (stages,) = [event["stages_ms"] for event in told["events"] if event["stages_ms"]]
+
+    assert set(stages) == set(STAGES) - {"gate", "lungs"}, "a made-up model has no gate and looks for no lungs"
+    assert all(ms >= 0 for ms in stages.values())
+    table = CliRunner().invoke(app, ask).output
+    assert "Round 1, analysed" in table
+    assert all(name in table for name in stages)
