@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, JPEGLSTransferSyntaxes
 
 from cxrnode.errors import Unreadable
@@ -24,6 +24,18 @@ def known(syntax: UID) -> bool:
         get_decoder(syntax)
     except NotImplementedError:
         return False
+    return True
+
+
+def describes(dataset: Dataset, syntax: UID) -> bool:
+    """Whether pydicom, too, takes the header for that of an image."""
+    runner = DecodeRunner(syntax)
+    with unwarned():
+        try:
+            runner.set_source(dataset)
+            runner.validate()
+        except UNDECODABLE:
+            return False
     return True
 
 

@@ -11,7 +11,7 @@ from pydicom.encaps import get_frame
 from pydicom.uid import UID
 
 from cxrnode.codestream import JPEG_2000, check_whole
-from cxrnode.decoders import UNDECODABLE, decoded, known
+from cxrnode.decoders import UNDECODABLE, decoded, describes, known
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.finding import Algorithm
 from cxrnode.greyscale import POLARITY, Mask, Stored, grey_table, padded, spans_its_pixels
@@ -103,7 +103,7 @@ def _reduced(dataset: Dataset, layout: Layout, syntax: UID, times: int) -> Radio
     """
     frame, stored = _frame(dataset, layout, syntax), _stored(layout, syntax)
     try:
-        if spans_its_pixels(dataset, stored.bits):
+        if spans_its_pixels(dataset, stored.bits) or not describes(dataset, syntax):
             return None
         found = reduced(frame, times, bits=stored.bits, signed=stored.signed)
         if found is None:
