@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
 from cxrnode.destination import Destination
-from cxrnode.doorway import received
+from cxrnode.doorway import received, wait_at_most
 from cxrnode.errors import PeerUnavailable
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -75,11 +75,13 @@ class Allowance:
         """For pynetdicom, when the connection is open."""
         connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
 
-        def recv(size: int) -> bytearray:
+        wait_at_most(connection.socket, self._patience_s)
+
+        def recv(size: int) -> bytes:
             self._left -= size
             if self._left < 0:
                 raise OSError(f"more than {self._size} bytes of answers")
-            return received(connection.socket, size, patience_s=self._patience_s)
+            return received(connection.socket, size)
 
         connection.recv = recv
 

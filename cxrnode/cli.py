@@ -70,12 +70,13 @@ def up() -> None:
 @app.command()
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
-    from cxrnode.reception import Reception
+    from cxrnode.entrance import Entrance
 
-    reception = Reception(_start())
+    entrance = Entrance(_start())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reception.stop())
-    reception.run()
+        signal.signal(number, lambda *_: entrance.stop())
+    if not entrance.run():
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What tells a corrected copy of an image from other content: nothing but patient and study attributes differ."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
@@ -30,7 +31,7 @@ CORRECTABLE = frozenset({
 """What may differ in a corrected copy: whose image it is and of which study, never what is seen or how it was made."""
 
 
-def differing(one: bytes, other: bytes) -> set[str]:
+def differing(one: Path | bytes, other: Path | bytes) -> set[str]:
     """The keywords (or else tags) of what differs between two Part 10 files, whatever their VR encoding; pixels too.
 
     Group lengths are not compared, nor private elements whose VR is known in one transfer syntax only.
@@ -38,7 +39,7 @@ def differing(one: bytes, other: bytes) -> set[str]:
     return set(_differing(parsed(one), parsed(other)))
 
 
-def identification(content: bytes) -> str:
+def identification(content: Path | bytes) -> str:
     """A digest (hex) of what CORRECTABLE says in a Part 10 file, whatever its VR encoding."""
     dataset = parsed(content, keywords=sorted(CORRECTABLE))
     return digest_of({keyword_for_tag(tag): str(_value(dataset, tag)) for tag in sorted(dataset.keys())})

@@ -4,12 +4,22 @@ pynetdicom waits for ever within a PDU, takes messages of any length, and counts
 association as associations. What it has no setting for is put right at the events it offers.
 """
 
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY, socket
-from time import monotonic
+from socket import (
+    IPPROTO_TCP,
+    MSG_WAITALL,
+    SHUT_RDWR,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
+    SOL_SOCKET,
+    TCP_NODELAY,
+    TCP_QUICKACK,
+    socket,
+)
 from typing import Any, cast
 
 from pynetdicom.association import Association
@@ -22,7 +32,6 @@ from cxrnode.settings import Receiving
 LOG = logger("doorway")
 LARGEST_PDU = 2**20
 """Bytes, as announced (PS3.8 D.1); a PDU must be whole within `receiving.network_timeout_s`."""
-PIECE = 2**16
 MOST_WAITING = 64
 """Connections that have not asked for an association yet; one more, and the oldest of them is closed."""
 MOST_UNANSWERED = 4
@@ -43,8 +52,9 @@ class Doorway:
         """Give the connection its limits, and close the one that has waited longest when too many wait."""
         connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
         connection.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else small objects wait for delayed ones
-        connection.socket.settimeout(self._settings.network_timeout_s)
-        connection.recv = partial(received, connection.socket, patience_s=self._settings.network_timeout_s)
+        connection.socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)  # nor does a sender's wait for its acknowledgement
+        wait_at_most(connection.socket, self._settings.network_timeout_s)
+        connection.recv = partial(received, connection.socket)
         machine: Any = event.assoc.dul.state_machine
         machine.do_action = partial(_act, event.assoc, machine.do_action)
         with self._lock:
@@ -65,13 +75,13 @@ class Doorway:
         dimse = event.assoc.dimse
         unanswered = dimse.msg_queue.qsize()
         if unanswered > MOST_UNANSWERED:
-            self._abort(event.assoc, f"{unanswered} messages were sent ahead of their answers; wanted one")
+            self.abort(event.assoc, f"{unanswered} messages were sent ahead of their answers; wanted one")
         elif dimse.message is not None and dimse.message.data_set is not None:
             reached(Point.MID_DATA_SET)
             size = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell()
             if size > self._settings.largest_instance_mb * MB:
                 wanted = f"wanted {self._settings.largest_instance_mb} MB at the most (receiving.largest_instance_mb)"
-                self._abort(event.assoc, f"a message of more than {size} bytes; {wanted}")
+                self.abort(event.assoc, f"a message of more than {size} bytes; {wanted}")
 
     def refusal(self, association: Association, calling_ae: str) -> str:
         """Why there is no seat for this association, empty when it has one now."""
@@ -85,25 +95,28 @@ class Doorway:
             self._seated[association] = sender
             return ""
 
-    def _abort(self, association: Association, reason: str) -> None:
+    def abort(self, association: Association, reason: str) -> None:
+        """End an association whose peer holds more than is its."""
         LOG.warning("association aborted", reason=reason, address=association.requestor.address)
         association.abort(block=False)
 
 
-def received(connection: socket, size: int, *, patience_s: float) -> bytearray:
-    """`size` bytes, fewer where the peer hangs up. Raises OSError past the limits of a PDU: pynetdicom then ends."""
+def received(connection: socket, size: int) -> bytes:
+    """`size` bytes, fewer where the peer hangs up or its time is over. Raises OSError past the limits of a PDU."""
     if size > LARGEST_PDU:
         raise OSError(f"a PDU of {size} bytes; wanted {LARGEST_PDU} at the most")
-    got = bytearray()
-    give_up = monotonic() + patience_s
-    while len(got) < size:
-        connection.settimeout(max(give_up - monotonic(), 0.001))
-        piece = connection.recv(min(size - len(got), PIECE))
-        if not piece:
-            break
-        got += piece
-    connection.settimeout(patience_s)
-    return got
+    return connection.recv(size, MSG_WAITALL) if size else b""
+
+
+def wait_at_most(connection: socket, seconds: float) -> None:
+    """Let each call end after so long, by the kernel's clock (SO_RCVTIMEO): one then reads a PDU, however it comes.
+
+    By Python's clock each piece of it would have its own wait.
+    """
+    connection.settimeout(None)
+    timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+    for direction in (SO_RCVTIMEO, SO_SNDTIMEO):
+        connection.setsockopt(SOL_SOCKET, direction, timeval)
 
 
 def _act(association: Association, act: Callable[[str], None], what: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cxrnode.correction import CORRECTABLE, differing, identification
+from cxrnode.draft import Draft
 from cxrnode.errors import Unreadable
 from cxrnode.log import logger
 from cxrnode.opening import data_set_at, parsed
@@ -39,7 +40,7 @@ def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: 
     )
 
 
-def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
+def keep(spool: Spool, content: bytes | Draft, receipt: Receipt) -> Receipt:
     """Store an instance once; other content under its UID is kept aside, as a correction where it is one.
 
     Of an image whose bytes were purged a copy that a replay has fetched takes the place, whatever its content: an
@@ -56,12 +57,13 @@ def keep(spool: Spool, content: bytes, receipt: Receipt) -> Receipt:
         spool.restore(content, restored)
         LOG.info("purged bytes came again", key=receipt.key, same=same)
         return _again(restored, receipt)
-    changed = set() if same else _changed(spool.image(receipt.key), content)
+    source = content.path if isinstance(content, Draft) else content
+    changed = set() if same else _changed(spool.image(receipt.key), source)
     if not changed:
         LOG.info("duplicate acknowledged", key=receipt.key, calling_ae=receipt.calling_ae)
         return _again(first, receipt)
     corrects = changed <= CORRECTABLE
-    key = spool.aside_key(receipt.key, identification(content) if corrects else receipt.sha256)
+    key = spool.aside_key(receipt.key, identification(source) if corrects else receipt.sha256)
     attributes = ", ".join(sorted(changed)) if corrects else ""
     aside = replace(receipt, key=key, aside_of=receipt.key, corrected=attributes)
     if not spool.store(content, aside):
@@ -82,7 +84,7 @@ def _again(known: Receipt, receipt: Receipt) -> Receipt:
     return replace(known, **{name: getattr(receipt, name) for name in came})
 
 
-def _changed(first: Path, content: bytes) -> set[str]:
+def _changed(first: Path, content: Path | bytes) -> set[str]:
     """The keywords in which `content` differs from the copy that came first; of one that was purged nobody can tell."""
     try:
         return differing(first.read_bytes(), content)

@@ -8,7 +8,7 @@ import io
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -31,6 +31,7 @@ MOST_ELEMENTS = 2**18
 DEEPEST = 32
 """Sequences within one another; the standard's own reach ten."""
 
+LONGEST_WANTED = 128
 DATA_SET_AT = 132
 UNDEFINED = 0xFFFFFFFF
 ITEM, DELIMITERS = 0xFFFEE000, (0xFFFEE00D, 0xFFFEE0DD)
@@ -44,7 +45,7 @@ def parsed(source: Path | bytes, *, pixels: bool = True, keywords: Sequence[str]
 
     Raises Unreadable for what is larger, deeper or wider than the limits of this room, or is no DICOM.
     """
-    with _content(source) as content:
+    with opened(source) as content:
         measure(content)
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
         try:
@@ -58,21 +59,29 @@ def parsed(source: Path | bytes, *, pixels: bool = True, keywords: Sequence[str]
             raise _unparsable(error) from error
 
 
-def measure(content: Content) -> None:
-    """Raise Unreadable for a PS3.10 file that is larger, inflates further, or is deeper or wider than the limits."""
+def measure(content: Content, wanted: Collection[int] = ()) -> dict[int, bytes] | None:
+    """Raise Unreadable for a PS3.10 file that is larger, inflates further, or is deeper or wider than the limits.
+
+    The wanted tags with their values at its top level, the beginnings of long ones, as bytes; None where nothing ends
+    where the file does, so that `parsed` has to say what is wrong with it.
+    """
     if len(content) > MOST_BYTES:
         raise Unreadable(f"The file holds {len(content)} bytes; wanted {MOST_BYTES} at the most")
     if content[128:DATA_SET_AT] != b"DICM":
-        return
+        return None
     syntax, at = data_set_at(content)
     data_set: Content = content
     if syntax == DeflatedExplicitVRLittleEndian:
         data_set, at = _inflated(content[at:]), 0
-    _walk(data_set, at, implicit=syntax == ImplicitVRLittleEndian, order=">" if syntax == ExplicitVRBigEndian else "<")
+    found: dict[int, bytes] = dict.fromkeys(wanted, b"")
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    whole = _walk(data_set, at, found, implicit=syntax == ImplicitVRLittleEndian, order=order)
+    return found if whole else None
 
 
 @contextmanager
-def _content(source: Path | bytes) -> Iterator[Content]:
+def opened(source: Path | bytes) -> Iterator[Content]:
+    """The bytes of a file, mapped; or these. Raises Unreadable."""
     if isinstance(source, bytes):
         yield source
         return
@@ -111,8 +120,11 @@ def data_set_at(content: Content) -> tuple[str, int]:
     return syntax, at
 
 
-def _walk(content: Content, at: int, *, implicit: bool, order: str) -> None:
-    """Go from element to element, into every sequence and item, and raise Unreadable past one of the limits."""
+def _walk(content: Content, at: int, found: dict[int, bytes], *, implicit: bool, order: str) -> bool:
+    """Go from element to element, into every sequence and item, and raise Unreadable past one of the limits.
+
+    Values at the top level are put where `found` has their tags. False: what comes last does not end at the end.
+    """
     ends: list[int] = []  # where each open sequence and item ends; UNDEFINED: at its delimiter
     count, fragments = 0, False
     while at + 8 <= len(content):
@@ -120,6 +132,8 @@ def _walk(content: Content, at: int, *, implicit: bool, order: str) -> None:
             ends.pop()
         tag, vr, start, length = _element(content, at, implicit=implicit, order=order)
         at = start
+        if tag in found and not ends:
+            found[tag] = content[start : start + min(length, LONGEST_WANTED)]
         if tag in DELIMITERS:
             if not fragments and ends:
                 ends.pop()
@@ -136,6 +150,7 @@ def _walk(content: Content, at: int, *, implicit: bool, order: str) -> None:
             fragments = True
         else:
             at += length
+    return at == len(content) and not fragments and all(end in (at, UNDEFINED) for end in ends)
 
 
 def _element(content: Content, at: int, *, implicit: bool, order: str) -> tuple[int, bytes, int, int]:

@@ -3,12 +3,8 @@
 From destinations it takes what they report of storage commitment (N-EVENT-REPORT, PS3.4 J.3.3) as well.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import IntEnum
 from typing import cast
 
 from pydicom import Dataset
@@ -16,46 +12,28 @@ from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 from pynetdicom.transport import ThreadedAssociationServer
 
+from cxrnode.arrival import Sent, StoreArrival, StoreStatus
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
-from cxrnode.dimse import answer
+from cxrnode.cstore import Request
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
-from cxrnode.errors import SpoolFull, Unreadable
+from cxrnode.errors import Unreadable
 from cxrnode.faultpoints import Point, reached
-from cxrnode.intake import IDENTITY, keep
+from cxrnode.inflow import Inflow
 from cxrnode.log import logger
-from cxrnode.opening import parsed
-from cxrnode.priority import PRIORITY, says_stat
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
-from cxrnode.spool import MOVED, Receipt, Spool
+from cxrnode.spool import Receipt, Spool
 
 LOG = logger("receive")
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
-
-
-class StoreStatus(IntEnum):
-    """C-STORE response statuses this node gives (PS3.4 Table B.2-1)."""
-
-    SUCCESS = 0x0000
-    OUT_OF_RESOURCES = 0xA700
-    DOES_NOT_MATCH_SOP_CLASS = 0xA900
-    CANNOT_UNDERSTAND = 0xC000
-
-
-@dataclass(frozen=True)
-class NotStored(Exception):
-    """Why an instance was not taken: the status to answer and the comment beside it (0000,0902; 64 characters)."""
-
-    status: StoreStatus
-    comment: str
 
 
 class Receiver:
@@ -78,27 +56,34 @@ class Receiver:
         self._note = note
         self._reports = reports or Reports()
         self._doorway = Doorway(settings)
+        self._contexts: list[PresentationContext] = []
+        self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
-        self._server = application_entity(self._ae_title, self._settings).start_server(
+        entity = application_entity(self._ae_title, self._settings)
+        self._contexts = entity.supported_contexts
+        server = entity.start_server(
             (self._settings.host, self._settings.port),
             block=False,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, self._doorway.on_open),
+                (evt.EVT_CONN_OPEN, self._on_open),
                 (evt.EVT_FSM_TRANSITION, self._doorway.on_transition),
                 (evt.EVT_PDU_RECV, self._doorway.on_pdu),
                 (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_ACCEPTED, lambda _event: reached(Point.ACCEPTED)),
                 (evt.EVT_ABORTED, _on_aborted),
                 (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
-                (evt.EVT_C_STORE, self._on_c_store),
                 (evt.EVT_N_EVENT_REPORT, self._on_report),
                 (evt.EVT_N_ACTION, lambda _event: decline_request()),
             ],
         )
+        server = cast(ThreadedAssociationServer, server)  # as it does not block
+        server.contexts = []  # they would be copied for each connection, which takes 0.3 s
+        self._server = server
         LOG.info("listening", ae_title=self._ae_title, host=self._settings.host, port=self._settings.port)
 
     def stop(self) -> None:
@@ -106,6 +91,10 @@ class Receiver:
         if self._server is not None:
             self._server.ae.shutdown()
             self._server = None
+
+    def _on_open(self, event: Event) -> None:
+        """Have what it stores taken past pynetdicom."""
+        Inflow(event, self._doorway, self._settings.largest_instance_mb, self._begin)
 
     def _on_requested(self, event: Event) -> None:
         """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log; offer the others theirs."""
@@ -132,8 +121,7 @@ class Receiver:
         reporter = bool(self._reports.of(calling, address, sender=sender))
         acceptor = association.acceptor
         offered = {PUSH_MODEL: reporter, Verification: True}
-        contexts = acceptor.supported_contexts
-        acceptor.supported_contexts = [one for one in contexts if offered.get(one.abstract_syntax, sender)]
+        acceptor.supported_contexts = [one for one in self._contexts if offered.get(one.abstract_syntax, sender)]
         return sender or reporter
 
     def _on_report(self, event: Event) -> tuple[Dataset, None]:
@@ -142,52 +130,14 @@ class Receiver:
         names = self._reports.of(calling, address, sender=admits(self._settings, calling, address))
         return answer_report(event, lambda report: self._reports.keep(report, names))
 
-    def _on_c_store(self, event: Event) -> Dataset:
-        try:
-            receipt = self._take(event)
-        except NotStored as refusal:
-            LOG.warning("instance not taken", status=f"0x{refusal.status:04X}", reason=refusal.comment)
-            return answer(refusal.status, refusal.comment)
-        except Exception as error:  # noqa: BLE001  a status must be answered whatever happens
-            LOG.error("instance not taken", status="0xC000", reason=type(error).__name__)
-            return answer(StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}")
-        reached(Point.BEFORE_RESPONSE)
-        self._note(receipt)
-        return answer(StoreStatus.SUCCESS)
-
-    def _take(self, event: Event) -> Receipt:
-        bytes_as_sent = event.encoded_dataset(include_meta=False)
-        if not bytes_as_sent:
-            raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The request came without a data set")
-        content = event.encoded_dataset()
-        identity = _identity(content, cast(C_STORE, event.request))
-        try:
-            key = self._spool.key_for(identity.SOPInstanceUID)
-        except Unreadable:
-            raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID (0008,0018) is not a UID") from None
-        calling_ae, address = event.assoc.requestor.ae_title.strip(), event.assoc.requestor.address
-        receipt = Receipt(
-            key=key,
-            sop_instance_uid=identity.SOPInstanceUID,
-            sop_class_uid=identity.SOPClassUID,
-            study_instance_uid=identity.StudyInstanceUID,
-            transfer_syntax_uid=event.context.transfer_syntax,
-            sha256=hashlib.sha256(bytes_as_sent).hexdigest(),
-            size=len(bytes_as_sent),
-            calling_ae=calling_ae,
-            called_ae=self._ae_title,
-            address=address,
-            association=f"{id(event.assoc):x}-{event.assoc.name.rpartition('@')[2]}",
-            received_at=datetime.now(UTC).isoformat(),
-            fetched=MOVED if _asked_for(cast(C_STORE, event.request), self._ae_title) else "",
-            stat=says_stat(identity) or is_stat(self._settings, calling_ae, address),
-        )
-        try:
-            return keep(self._spool, content, receipt)
-        except SpoolFull:
-            raise NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later") from None
-        except OSError as error:
-            raise NotStored(StoreStatus.OUT_OF_RESOURCES, f"Cannot write: {error.strerror}") from None
+    def _begin(self, association: Association, asked: Request, context: PresentationContext) -> StoreArrival:
+        """What takes the data set that this association is about to send. Raises Unreadable for what is no storage."""
+        if not self._storage.issuperset((asked.sop_class_uid, context.abstract_syntax)):
+            raise Unreadable("a C-STORE-RQ of another SOP class than those of storage; wanted one that was negotiated")
+        calling, address = association.requestor.ae_title.strip(), association.requestor.address
+        over = f"{id(association):x}-{association.name.rpartition('@')[2]}"
+        sent = Sent(calling, self._ae_title, address, over, is_stat(self._settings, calling, address))
+        return StoreArrival(self._spool, self._note, asked, str(context.transfer_syntax[0]), sent)
 
 
 def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
@@ -224,28 +174,6 @@ def storage_classes(settings: Receiving) -> list[UID]:
     if settings.storage_classes == "all":
         return [context.abstract_syntax for context in AllStoragePresentationContexts if context.abstract_syntax]
     return [UID(uid) for uid in settings.storage_classes]
-
-
-def _identity(content: bytes, request: C_STORE) -> Dataset:
-    """The three UIDs of the data set, checked against the request (PS3.4 B.2.2 and Table B.2-1)."""
-    try:
-        identity = parsed(content, pixels=False, keywords=[*IDENTITY, *PRIORITY])
-    except Unreadable as error:
-        LOG.warning("data set not understood", reason=str(error))
-        raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
-    for keyword in IDENTITY:
-        if not identity.get(keyword):
-            raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, f"{keyword} is absent; wanted a UID")
-    if identity.SOPClassUID != request.AffectedSOPClassUID:
-        raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the request's")
-    if identity.SOPInstanceUID != request.AffectedSOPInstanceUID:
-        raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
-    return identity
-
-
-def _asked_for(request: C_STORE, ae_title: str) -> bool:
-    """Whether it is a sub-operation of a C-MOVE of this node (PS3.7 9.1.1.1.8, Move Originator Application Entity)."""
-    return (request.MoveOriginatorApplicationEntityTitle or "").strip() == ae_title
 
 
 def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:

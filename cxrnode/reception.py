@@ -1,19 +1,17 @@
-"""The receiving process: the SCP, the intake of its receipts into the ledger, and the reconciler, in one loop."""
+"""The intake of receipts into the ledger, and the reconciler, in one loop."""
 
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from cxrnode.commitment import Report, Reports
 from cxrnode.complete import ask, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
-from cxrnode.ledger import Ledger, arrivals, commitments, tallies
+from cxrnode.ledger import Ledger, arrivals, tallies
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
-from cxrnode.receive import Receiver
 from cxrnode.retention import purge
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
@@ -21,6 +19,8 @@ from cxrnode.spool import Receipt, Spool
 LOG = logger("reception")
 PURGE_EVERY = timedelta(minutes=1)
 """How often the reconciler looks for studies whose time is over, when it found none the last time."""
+GATHER_S = 0.1
+"""So long receipts are gathered after the first, that a stream of them costs the ledger few transactions."""
 SETTLE_EVERY, BITES = timedelta(seconds=10), 5
 """How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
@@ -42,19 +42,15 @@ class Reception:
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
-        """Receive until `stop` is called."""
-        self._spool.clear_incoming()
-        node, receiving = self._settings.node, self._settings.receiving
-        reports = Reports(self._settings.destinations, receiving.senders, self.keep)
-        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
-        receiver.start()
+        """Take in and reconcile until `stop` is called."""
         try:
             while not self._stopping:
                 self._something.wait(self._pause_s(datetime.now(UTC)))
+                if self._receipts:
+                    time.sleep(GATHER_S)
                 self._something.clear()
                 self._turn_whatever_happens(datetime.now(UTC))
         finally:
-            receiver.stop()
             self._take_in()
             self._jobs.close()
             self._ledger.close()
@@ -69,13 +65,9 @@ class Reception:
         self._receipts.append(receipt)
         self._something.set()
 
-    def keep(self, report: Report, destinations: Sequence[str]) -> bool:
-        """Told by the SCP what a destination reports; False: it was not asked. Raises LedgerUnavailable."""
-        reached(Point.BEFORE_REPORT)
-        known = commitments.record(self._ledger, report, destinations, datetime.now(UTC))
-        reached(Point.AFTER_REPORT)
+    def wake(self) -> None:
+        """Told that something is in the ledger that `turn` should look at."""
         self._something.set()
-        return known
 
     def _turn_whatever_happens(self, now: datetime) -> None:
         """A fault that nobody thought of ends no receiver: images go on being taken, and the next turn begins anew."""

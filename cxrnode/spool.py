@@ -7,7 +7,6 @@ Instance UID: file names say nothing of the patient to anybody who has not the s
 """
 
 import errno
-import fcntl
 import hashlib
 import hmac
 import json
@@ -17,10 +16,11 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from cxrnode.draft import Draft, locked
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.whole import for_its_owner, sync_folder
@@ -127,27 +127,32 @@ class Spool:
                 "(receiving.reserve_gb)"
             )
 
-    def store(self, content: bytes, receipt: Receipt) -> bool:
+    def draft(self) -> Draft:
+        """Room for an instance that comes in pieces; close it whatever becomes of it. Raises OSError."""
+        return Draft(self.root / "incoming", self.room_for)
+
+    def store(self, content: bytes | Draft, receipt: Receipt) -> bool:
         """Make an instance durable: True when it is new, False when the key was taken (nothing is changed then).
 
         On return the bytes, the receipt, and the folders they lie in are fsynced. Raises SpoolFull, OSError.
         """
-        with self._room_for(len(content)), self._incoming() as folder:
-            _write_both(folder, content, receipt)
-            sync_folder(folder)
+        folder = self._folder(receipt.key)
+        with self._drafted(content) as draft:
+            beside = [] if folder.parent.exists() else [self._new_shard(folder.parent)]
+            draft.seal(json.dumps(vars(receipt)).encode(), *beside)
             reached(Point.BEFORE_RENAME)
-            return self._place(folder, self._folder(receipt.key))
+            return self._place(draft.folder, folder)
 
-    def restore(self, content: bytes, receipt: Receipt) -> None:
+    def restore(self, content: bytes | Draft, receipt: Receipt) -> None:
         """Write the bytes of an instance that was purged, durably, and their receipt. Raises SpoolFull, OSError.
 
         The receipt is in its place first: a crash in between leaves an instance whose bytes are still gone.
         """
         there = self._folder(receipt.key)
-        with self._room_for(len(content)), self._incoming() as folder:
-            _write_both(folder, content, receipt)
+        with self._drafted(content) as draft:
+            draft.seal(json.dumps(vars(receipt)).encode())
             for name in ("receipt.json", "image.dcm"):
-                (folder / name).rename(there / name)
+                (draft.folder / name).rename(there / name)
                 sync_folder(there)
 
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
@@ -190,19 +195,8 @@ class Spool:
         return cleared
 
     @contextmanager
-    def _incoming(self) -> Iterator[Path]:
-        """A folder to fill, locked meanwhile, and gone afterwards unless it was renamed."""
-        folder = self.root / "incoming" / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
-        try:
-            with locked(folder):
-                yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    @contextmanager
-    def _room_for(self, size: int) -> Iterator[None]:
-        """Room for an instance beside the others that are being written just now. Raises SpoolFull."""
+    def room_for(self, size: int) -> Iterator[None]:
+        """Room for bytes beside the others that are being written just now. Raises SpoolFull."""
         with self._counting:
             self.require_room(self._coming + size)
             self._coming += size
@@ -212,14 +206,25 @@ class Spool:
             with self._counting:
                 self._coming -= size
 
+    @contextmanager
+    def _drafted(self, content: bytes | Draft) -> Iterator[Draft]:
+        """The draft that was handed in, whose owner closes it; or one of these bytes, gone afterwards."""
+        if isinstance(content, Draft):
+            yield content
+            return
+        with closing(self.draft()) as draft:
+            draft.write(content)
+            yield draft
+
     def _folder(self, key: str) -> Path:
         return self.root / "instances" / key[:2] / key
 
+    def _new_shard(self, shard: Path) -> Path:
+        """Make it; the folder whose fsync makes its name durable."""
+        shard.mkdir(mode=0o700, exist_ok=True)
+        return shard.parent
+
     def _place(self, incoming: Path, folder: Path) -> bool:
-        shard = folder.parent
-        if not shard.exists():
-            shard.mkdir(mode=0o700, exist_ok=True)
-            sync_folder(shard.parent)
         try:
             incoming.rename(folder)
             new = True
@@ -227,7 +232,7 @@ class Spool:
             if not folder.exists():
                 raise
             new = False
-        sync_folder(shard)  # also for a duplicate: the first copy's rename may not be durable yet
+        sync_folder(folder.parent)  # also for a duplicate: the first copy's rename may not be durable yet
         return new
 
     def _read_salt(self) -> bytes:
@@ -249,13 +254,7 @@ def write_durably(path: Path, content: bytes) -> None:
     with open(path, "wb", opener=for_its_owner) as file:
         file.write(content)
         file.flush()
-        reached(Point.BEFORE_FSYNC)
         os.fsync(file.fileno())
-
-
-def _write_both(folder: Path, content: bytes, receipt: Receipt) -> None:
-    write_durably(folder / "image.dcm", content)
-    write_durably(folder / "receipt.json", json.dumps(asdict(receipt)).encode())
 
 
 def _subfolders(folder: Path) -> int:
@@ -264,14 +263,3 @@ def _subfolders(folder: Path) -> int:
     ext4 keeps it up to 64,998 folders, tmpfs and XFS beyond; btrfs does not, nor does overlayfs where it merges.
     """
     return folder.stat().st_nlink - 2
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which the kernel lets go when this process dies. Raises BlockingIOError: another has it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)

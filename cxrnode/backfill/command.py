@@ -15,6 +15,7 @@ from cxrnode import plan, verdicts
 from cxrnode.backfill.planning import Manner, Planning
 from cxrnode.backfill.progress import line, shown
 from cxrnode.backfill.summary import show_verdicts
+from cxrnode.draft import locked
 from cxrnode.errors import SettingsError
 from cxrnode.ledger import Ledger, concluded, planned, replays
 from cxrnode.ledger.replays import Replay
@@ -26,7 +27,7 @@ from cxrnode.replay.local import Files, Kept
 from cxrnode.replay.run import Run
 from cxrnode.replay.source import Source
 from cxrnode.settings import Settings
-from cxrnode.spool import Spool, locked
+from cxrnode.spool import Spool
 
 
 def preview(asked: Asked, settings: Settings, manner: Manner, saved_to: Path | None) -> None:

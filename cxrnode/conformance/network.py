@@ -10,6 +10,7 @@ from pydicom.uid import UID
 
 from cxrnode import calling, receive
 from cxrnode.archive import Archive
+from cxrnode.arrival import StoreStatus
 from cxrnode.cfind import FIND, FIND_CONTEXTS, MOST_MATCHES
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
@@ -18,7 +19,6 @@ from cxrnode.doorway import LARGEST_PDU
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
 from cxrnode.query import MOST_ANSWERS
-from cxrnode.receive import StoreStatus
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.storable import GET, GET_CONTEXTS, MOVE, MOVE_CONTEXTS, STORED

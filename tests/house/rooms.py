@@ -14,7 +14,8 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
     "tools": (
-        *("spool", "intake", "arrival", "inflow", "cstore", "doorway", "dimse", "correction", "commitment", "calling", "query", "ledger", "jobs"),
+        *("spool", "intake", "draft", "arrival", "inflow", "cstore", "doorway", "dimse", "correction", "commitment"),
+        *("calling", "query", "ledger", "jobs"),
         "broker",
         *("match", "cfind", "seen", "find", "storable", "retrieve", "web"),
         *("header", "priority", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale"),

@@ -29,8 +29,8 @@ WALLS = {
     "celery": ("cxrnode.jobs", "workers"),
     "kombu": ("cxrnode.jobs", "workers"),
     "pynetdicom": (
-        *("cxrnode.receive", "cxrnode.doorway", "cxrnode.inflow", "cxrnode.calling", "cxrnode.query", "cxrnode.deliver"),
-        *("cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),
+        *("cxrnode.receive", "cxrnode.doorway", "cxrnode.inflow", "cxrnode.calling", "cxrnode.query"),
+        *("cxrnode.deliver", "cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),
     ),
     "imagecodecs": ("cxrnode.decoders",),
     "dicomweb_client": ("cxrnode.web",),

@@ -15,6 +15,7 @@ from cxrnode import plan as plans
 from cxrnode import verdicts
 from cxrnode.backfill.progress import shown
 from cxrnode.cli import app, main
+from cxrnode.draft import locked
 from cxrnode.errors import SettingsError
 from cxrnode.ledger import Ledger, concluded, planned, replays
 from cxrnode.ledger.replays import Request
@@ -24,7 +25,6 @@ from cxrnode.replay.asked import Asked
 from cxrnode.replay.run import Run
 from cxrnode.replay.standing import Standing
 from cxrnode.settings import load
-from cxrnode.spool import locked
 from tests.nodes import saved
 from tests.replaying import film
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,6 @@ from unittest.mock import patch
 
 import pytest
 
-from cxrnode import spool as spool_room
 from cxrnode.complete import give_up_exhausted
 from cxrnode.errors import SpoolFull
 from cxrnode.ledger.account import account
@@ -50,24 +50,31 @@ def test_a_disk_that_fills_in_the_middle_of_an_image_keeps_nothing_of_it(disk: P
 
 
 def test_images_that_come_together_leave_the_reserve_alone(disk: Path) -> None:
-    """Red when `_room_for` does not count what is coming: each sees room that the others are about to take."""
+    """Red when `room_for` does not count what is coming: each sees room that the others are about to take."""
     spool = Spool(disk / "spool", reserve_gb=8 * MB / GIB)
     together, refused = Barrier(6), []
-    real = spool_room.write_durably
+    real = Spool.room_for
 
-    def slowly(path: Path, content: bytes) -> None:
-        together.wait(5)
-        real(path, content)
+    @contextmanager
+    def slowly(spool: Spool, size: int) -> Iterator[None]:
+        image = size == 2 * MB  # and no receipt
+        try:
+            with real(spool, size):
+                if image:
+                    together.wait(5)
+                yield
+        except SpoolFull:
+            if image:
+                together.wait(5)
+            raise
 
     def store(number: int) -> None:
         try:
             spool.store(bytes(2 * MB), replace(RECEIPT, key=spool.key_for(f"1.2.{number}")))
         except SpoolFull:
             refused.append(number)
-            for _ in range(2):
-                together.wait(5)
 
-    with patch.object(spool_room, "write_durably", slowly):
+    with patch.object(Spool, "room_for", slowly):
         threads = [Thread(target=store, args=(number,)) for number in range(6)]
         for thread in threads:
             thread.start()

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -300,23 +299,16 @@ def test_a_purged_image_that_is_fetched_as_one_of_another_study_is_kept_aside(tm
     assert not spool.image(first.key).exists()
 
 
-@pytest.mark.parametrize("written", [1, 2])
-def test_of_bytes_that_were_being_restored_at_a_crash_nothing_is_left(tmp_path: Path, written: int) -> None:
+@pytest.mark.parametrize("killed_at", ["Draft.seal", "wait"], ids=["the bytes written", "and their receipt"])
+def test_of_bytes_that_were_being_restored_at_a_crash_nothing_is_left(tmp_path: Path, killed_at: str) -> None:
     """Red when they are written beside the receipt: nobody would ever look for a draft there."""
     spool = Spool(tmp_path)
     first = keep(spool, b"first", receipt(spool, "a"))
     spool.purge_image(first.key)
-    left = count()
-
-    def killed(path: Path, content: bytes) -> None:
-        path.write_bytes(content)
-        if next(left) == written - 1:
-            raise KeyboardInterrupt
 
     with (
-        patch("cxrnode.spool.write_durably", killed),
+        patch(f"cxrnode.draft.{killed_at}", side_effect=KeyboardInterrupt),
         patch("cxrnode.spool.shutil.rmtree"),
-        patch.object(Path, "unlink"),
         pytest.raises(KeyboardInterrupt),
     ):
         keep(spool, b"other", fetched(spool, "b"))

@@ -1,0 +1,233 @@
+"""The data sets of an association go from its socket to the spool, a PDU at a time; all else is pynetdicom's.
+
+pynetdicom gathers each message in memory and looks every millisecond, in two threads, whether something has come. So
+while instances come its reactor of messages rests, and that of PDUs is here: it waits for the socket, and nothing else.
+"""
+
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from select import POLLIN, poll
+from socket import IPPROTO_TCP, MSG_WAITALL, TCP_QUICKACK, socket
+from typing import Any, Protocol, cast
+
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContext
+
+from cxrnode.cstore import C_STORE_RQ, COMMAND, LAST, P_DATA, PDU_HEAD, PDV_HEAD, Request, field, request, response
+from cxrnode.doorway import LARGEST_PDU, MB, Doorway, received
+from cxrnode.errors import Unreadable
+from cxrnode.faultpoints import Point, reached
+
+READY = "Sta6"
+"""The state of an association over which data may come (PS3.8 9.2.1)."""
+CONNECTION_ENDED, NOT_A_PDU = "Evt17", "Evt19"
+SLICE_MS = 20
+"""So long the reactor waits for the socket before it looks whether pynetdicom has something to send."""
+LONGEST_COMMAND = 2**14
+"""Bytes of a command set, gathered; a C-STORE-RQ has some 200."""
+MOST_AHEAD = 4
+"""Messages one after another that were sent ahead of our answer: no asynchronous operations are negotiated."""
+
+
+class Arrival(Protocol):
+    """What becomes of one data set."""
+
+    def write(self, piece: memoryview) -> None:
+        """The next bytes of it."""
+
+    def finish(self) -> tuple[int, str]:
+        """It is whole: the status to answer, and a comment."""
+
+    def drop(self) -> None:
+        """Nothing more of it will come."""
+
+
+Begin = Callable[[Association, Request, PresentationContext], Arrival]
+"""What takes the data set of this request. Raises Unreadable."""
+
+
+class Inflow:
+    """What comes over one association."""
+
+    def __init__(self, event: Event, doorway: Doorway, largest_mb: int, begin: Begin) -> None:
+        self._association = cast(Any, event.assoc)  # what is set below is no part of what pynetdicom promises
+        self._begin = begin
+        self._doorway, self._largest = doorway, largest_mb * MB
+        self._dul = self._association.dul
+        self._socket: socket = self._dul.socket.socket
+        self._poll = poll()
+        self._poll.register(self._socket, POLLIN)
+        self._dul.socket.recv = self._received
+        self._ordinary: Callable[[], bool] = self._dul._is_transport_event  # noqa: SLF001
+        self._dul._is_transport_event = self._whatever_happens  # noqa: SLF001
+        self._buffer = bytearray(PDU_HEAD.size)
+        self._given = b""
+        self._gathered = b""
+        """PDUs of a command that is not whole yet"""
+        self._command = b""
+        self._request: Request | None = None
+        self._context_id = 0
+        self._contexts: dict[int, PresentationContext] = {}
+        self._arrival: Arrival | None = None
+        self._size = self._ahead = 0
+
+    def _whatever_happens(self) -> bool:
+        """A turn of pynetdicom's reactor of PDUs; True: something came."""
+        going_on = False
+        try:
+            came = self._turn()
+            going_on = self._dul.state_machine.current_state == READY
+            return came
+        finally:
+            if not going_on:
+                self._leave()
+
+    def _turn(self) -> bool:
+        if self._dul.state_machine.current_state != READY:
+            self._leave()
+            return self._ordinary()
+        while not self._dul.to_provider_queue.queue:
+            if self._given:
+                self._dul._read_pdu_data()  # noqa: SLF001
+                return True
+            if not self._poll.poll(0 if self._request is None else SLICE_MS):
+                if self._dul.idle_timer_expired():
+                    self._leave()
+                return False
+            self._dul._idle_timer.restart()  # noqa: SLF001
+            try:
+                self._take_pdu()
+            except OSError:
+                self._end(CONNECTION_ENDED)
+            except (Unreadable, struct.error):
+                self._end(NOT_A_PDU)
+            if not self._dul.event_queue.empty():
+                return True
+        return False
+
+    def _take_pdu(self) -> None:
+        """Raises OSError when it does not come whole and in time, Unreadable when it is none."""
+        self._read(0, PDU_HEAD.size)
+        kind, length = PDU_HEAD.unpack_from(self._buffer)
+        if kind != P_DATA or self._association.dimse.message is not None:
+            self._give(bytes(self._buffer[: PDU_HEAD.size]))
+            return
+        if length > LARGEST_PDU:
+            raise OSError(f"a PDU of {length} bytes; wanted {LARGEST_PDU} at the most")
+        whole = PDU_HEAD.size + length
+        if whole > len(self._buffer):
+            self._buffer = self._buffer[: PDU_HEAD.size] + bytearray(length)
+        self._read(PDU_HEAD.size, length)
+        with memoryview(self._buffer)[:whole] as pdu:
+            self._take_pdvs(pdu)
+
+    def _take_pdvs(self, pdu: memoryview) -> None:
+        at = PDU_HEAD.size
+        while at < len(pdu):
+            length, context_id, control = PDV_HEAD.unpack_from(pdu, at)
+            end = at + 4 + length
+            if length < 2 or end > len(pdu):
+                raise Unreadable(f"a PDV of {length} bytes in a PDU of {len(pdu)}; wanted one that fits")
+            piece = pdu[at + PDV_HEAD.size : end]
+            if self._request is not None and self._arrival is not None:
+                self._write(self._request, self._arrival, piece, control)
+                if self._arrival is None and end < len(pdu):
+                    raise Unreadable("more in a PDU after the last of a data set; wanted its end")
+            elif not control & COMMAND or len(self._command) + len(piece) > LONGEST_COMMAND:
+                self._give(self._gathered + bytes(pdu))
+                return
+            else:
+                self._command += piece
+                if control & LAST and not self._asked_to_store(context_id):
+                    self._give(self._gathered + bytes(pdu))
+                    return
+            at = end
+        if self._command:
+            self._gathered += bytes(pdu)
+
+    def _asked_to_store(self, context_id: int) -> bool:
+        """Whether the command was a C-STORE-RQ, whose data set is taken from now on. Raises Unreadable."""
+        command, self._command = self._command, b""
+        try:
+            if field(command) != C_STORE_RQ:
+                return False
+        except Unreadable:
+            return False  # what it is, pynetdicom says
+        if not self._contexts:  # none is added later
+            self._contexts = {one.context_id: one for one in self._association.accepted_contexts}
+        context = self._contexts.get(context_id)
+        if context is None:
+            raise Unreadable(f"a C-STORE-RQ under presentation context {context_id}; wanted an accepted one")
+        asked = request(command)
+        self._request, self._context_id, self._gathered, self._size = asked, context_id, b"", 0
+        self._association._reactor_checkpoint.clear()  # noqa: SLF001  it rests until something is given to it
+        self._arrival = arrival = self._begin(self._association, asked, context)
+        if not asked.has_data_set:
+            self._answer(asked, arrival)
+        return True
+
+    def _write(self, asked: Request, arrival: Arrival, piece: memoryview, control: int) -> None:
+        if control & COMMAND:
+            raise Unreadable("a command within a data set; wanted the rest of it")
+        reached(Point.MID_DATA_SET)
+        self._size += len(piece)
+        if self._size > self._largest:
+            wanted = f"wanted {self._largest // MB} MB at the most (receiving.largest_instance_mb)"
+            self._abort(f"a message of more than {self._size} bytes; {wanted}")
+            return
+        arrival.write(piece)
+        if control & LAST:
+            self._answer(asked, arrival)
+
+    def _answer(self, asked: Request, arrival: Arrival) -> None:
+        self._arrival = None
+        try:
+            status, comment = arrival.finish()
+        finally:
+            arrival.drop()
+        self._ahead = self._ahead + 1 if self._poll.poll(0) else 0
+        if self._ahead > MOST_AHEAD:
+            self._abort(f"{self._ahead} messages were sent ahead of their answers; wanted one")
+            return
+        largest = self._association.requestor.maximum_length or 0
+        self._socket.sendall(response(asked, self._context_id, status, comment, largest))
+        self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)  # a sender that waits for ours is not kept waiting
+        self._dul._idle_timer.restart()  # noqa: SLF001
+
+    def _read(self, at: int, size: int) -> None:
+        """Fill the buffer from `at`. Raises OSError when the bytes do not come."""
+        with memoryview(self._buffer)[at : at + size] as room:
+            if self._socket.recv_into(room, size, MSG_WAITALL) != size:
+                raise OSError("the connection has ended within a PDU, or its time is over")
+
+    def _received(self, size: int) -> bytes:
+        """What pynetdicom reads: first what was given to it."""
+        if self._given:
+            got, self._given = self._given[:size], self._given[size:]
+            return got
+        return received(self._socket, size)
+
+    def _give(self, pdus: bytes) -> None:
+        """Let pynetdicom have what is not ours."""
+        self._leave()
+        self._given = pdus
+
+    def _end(self, event: str) -> None:
+        self._leave()
+        self._dul.event_queue.put(event)
+
+    def _abort(self, reason: str) -> None:
+        self._leave()
+        self._doorway.abort(self._association, reason)
+
+    def _leave(self) -> None:
+        """Drop what is not whole; both of pynetdicom's reactors do as ever."""
+        self._gathered = self._command = b""
+        self._request = None
+        if self._arrival is not None:
+            arrival, self._arrival = self._arrival, None
+            with suppress(OSError):
+                arrival.drop()
+        self._association._reactor_checkpoint.set()  # noqa: SLF001
