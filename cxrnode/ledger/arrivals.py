@@ -90,7 +90,7 @@ def _close_some(
     closed = 0
     with ledger.writing() as db:
         settled = (quiet | told, ~replayed.under_way(rounds.c.key))
-        waiting = select(rounds).where(rounds.c.state == State.ARRIVING, *settled)
+        waiting = select(rounds).where(rounds.c.state == State.ARRIVING, *settled).order_by(rounds.c.last_received_at)
         for one in db.execute(waiting).all():
             standing = completions.standing(db, one, ae_titles)
             closing = rule(standing, (now - one.last_received_at).total_seconds(), quiet_s)

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import latency, million, plans, report
+from tests.bench import latency, million, plans, report, start
 from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "million": million.figures,
     "plans": plans.figures,
     "latency": latency.figures,
+    "start": start.figures,
 }
 OUT, README, MEASURED = Path("tests-out"), Path("README.md"), Path("tests/bench/measured")
 

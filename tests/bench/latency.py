@@ -1,96 +1,164 @@
-"""How long live results take beyond completion, with and without a replay beside them, in turn in one run.
+"""How long a result takes beyond completion: alone, with a replay beside it, and STAT while five hundred studies wait.
 
-A study's latency is the time from when it counted as complete to when the archive had taken its last result; quiet time
-is a setting, and no part of it. The node is whole (`cxrnode up`, the default model, one worker of each kind), the
-archive a real Orthanc. Live studies come one at a time, at moments drawn by chance, so that they meet the replay's work
-at every place; phases with and without the replay take turns.
+Measured from the last C-STORE response plus the quiet time, which is a setting, to when the archive had accepted the
+study's last result. The node is whole (`cxrnode up`, default model, one analysis worker), the archive a real Orthanc.
+Studies come one at a time, at moments drawn by chance, so that they meet the others' work at every place; phases with
+and without a replay take turns. In the end every result that counts as accepted is looked for in the archive.
 """
 
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from cxrnode.deliver import send
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.replayed import of_replay
-from cxrnode.ledger.tables import State, rounds
-from tests.bench.figures import Figure, ratio_at_most
+from cxrnode.ledger.tables import TAKEN, Lane, State, deliveries, objects, rounds, studies
+from tests.bench.figures import Figure, at_most, ratio_at_most
 from tests.builders import chest_like, make_cxr, remade
 from tests.nodes import RunningNode, running_node, saved
-from tests.orthanc import running_orthanc
+from tests.orthanc import Orthanc, running_orthanc
 
-PHASES, LIVE_STUDIES, OLD_STUDIES, SEED = 6, 10, 200, 20261121
+PHASES, LIVE_STUDIES, OLD_STUDIES, STAT_STUDIES, SEED = 4, 8, 120, 15, 20261121
 ROWS, COLUMNS = 2048, 1792
-TARGET = 1.2
+WAITING, READ_MEANWHILE = 500, 200
+"""So many must wait all the while; beyond them come those that are read meanwhile, which are of full size and first."""
+BITE = 25
+"""Of those, so many come over one association."""
+IN_HAND = "one worker: what is in its hands is ended first, so that on average half of a study's analysis is waited for"
 PATIENCE_S = 120.0
+LOOK_S = 0.05
+
+
+@dataclass
+class Ward:
+    """A node, its archive, and films to send; `sent` has the UIDs of the studies whose latency was measured."""
+
+    node: RunningNode
+    orthanc: Orthanc
+    folder: Path
+    film: FileDataset = field(default_factory=lambda: make_cxr(chest_like(ROWS, COLUMNS)))
+    chance: random.Random = field(default_factory=lambda: random.Random(SEED))
+    sent: list[str] = field(default_factory=list)
+
+    def latencies(self, studies: int, **attributes: object) -> list[float]:
+        """So many studies, one after another: milliseconds beyond completion to the last result accepted."""
+        return [self._latency(attributes) for _ in range(studies)]
+
+    def _latency(self, attributes: dict[str, object]) -> float:
+        time.sleep(self.chance.uniform(0.0, 1.0))
+        uid = generate_uid()
+        path = _study(self.film, self.folder / "live.dcm", StudyInstanceUID=uid, **attributes)
+        answered: list[datetime] = []
+        send([path], self.node.receiver, "DXROOM1", lambda *_: answered.append(datetime.now(UTC)))
+        complete = answered[-1] + timedelta(seconds=self.node.settings.receiving.quiet_s)
+        give_up = time.monotonic() + PATIENCE_S
+        while (accepted := self._accepted(uid)) is None:
+            if time.monotonic() > give_up:
+                raise AssertionError(self.node.log.read_text()[-3000:])
+            time.sleep(LOOK_S)
+        self.sent.append(uid)
+        return (accepted - complete).total_seconds() * 1000
+
+    def _accepted(self, uid: str) -> datetime | None:
+        """When the archive accepted the last result of a study; None while it has not come to its end."""
+        latest = select(func.max(deliveries.c.at)).select_from(_sent())
+        mine = (studies.c.study_instance_uid == uid, rounds.c.state == State.FINISHED, deliveries.c.fate.in_(TAKEN))
+        with _reading(self.node) as ledger, ledger.reading() as db:
+            moment: datetime | None = db.execute(latest.where(*mine)).scalar()
+            return moment
+
+    def require_all_there(self) -> None:
+        """Whatever is told as accepted of the studies measured is in the archive, report and overlay of each."""
+        mine = select(deliveries.c.sop_instance_uid).select_from(_sent())
+        with _reading(self.node) as ledger, ledger.reading() as db:
+            uids = db.execute(mine.where(studies.c.study_instance_uid.in_(self.sent))).scalars().all()
+        there = self.orthanc.received
+        lacking = [uid for uid in uids if there[uid] != 1]
+        if lacking or len(uids) != 2 * len(self.sent):
+            told = f"{len(uids)} results of {len(self.sent)} studies"
+            raise AssertionError(f"{told}, of which {len(lacking)} are not in the archive exactly once")
 
 
 def figures() -> list[Figure]:
-    """The median latency with a replay, beside that without."""
-    chance = random.Random(SEED)
+    """The median latencies, in milliseconds."""
     alone: list[float] = []
     beside: list[float] = []
     with tempfile.TemporaryDirectory(prefix="cxrnode-bench-") as name, running_orthanc(Path(name)) as orthanc:
         folder = Path(name)
-        film = make_cxr(chest_like(ROWS, COLUMNS))
-        with running_node(folder, orthanc.destination, log={"level": "error"}) as node:
-            _live(node, film, folder, chance, studies=3)  # the first ones warm everything up
+        settings: dict[str, dict[str, object]] = {"log": {"level": "error"}}
+        with running_node(folder, orthanc.destination, **settings) as node:
+            ward = Ward(node, orthanc, folder)
+            ward.latencies(3)  # the first ones warm everything up
             for phase in range(PHASES):
                 if phase % 2 == 0:
-                    alone += _live(node, film, folder, chance)
+                    alone += ward.latencies(LIVE_STUDIES)
                 else:
-                    old = _old(film, folder / f"old-{phase}", OLD_STUDIES)
+                    old = _films(ward.film, folder / f"old-{phase}", OLD_STUDIES)
                     with _replaying(node, old) as running:
-                        beside += _live(node, film, folder, chance)
+                        beside += ward.latencies(LIVE_STUDIES)
                         if running.poll() is not None:
                             raise AssertionError("the replay came to its end before the live studies did")
-    for told, ms in (("alone", alone), ("beside a replay", beside)):
-        low, middle, high = statistics.quantiles(ms, n=4)
-        sys.stdout.write(f"live, {told}: median {middle:.0f} ms, quartiles {low:.0f} to {high:.0f}, n = {len(ms)}\n")
-    return [Figure.of("live latency after completion, beside a replay", "ms", beside, alone, ratio_at_most(TARGET))]
+            _let_wait(ward)
+            stat = ward.latencies(STAT_STUDIES, RequestedProcedurePriority="STAT")
+            if (left := _count(node, State.READY)) < WAITING:
+                raise AssertionError(f"{left} studies wait in the end; wanted {WAITING}")
+            ward.require_all_there()
+    return [
+        Figure.of("latency beyond completion, live", "ms", alone, None, at_most(1000)),
+        Figure.of("latency beyond completion, STAT while 500 wait", "ms", stat, alone, at_most(1000), IN_HAND),
+        Figure.of("latency beyond completion, live beside a replay", "ms", beside, alone, ratio_at_most(1.2), IN_HAND),
+    ]
 
 
-def _live(
-    node: RunningNode, film: FileDataset, folder: Path, chance: random.Random, studies: int = LIVE_STUDIES
-) -> list[float]:
-    """So many live studies, one after another; milliseconds from completion to the last result taken."""
-    before = _finished(node)
-    for _ in range(studies):
-        time.sleep(chance.uniform(0.0, 2.0))
-        done = len(_finished(node))
-        node.push(_study(film, folder / "live.dcm"))
+def _let_wait(ward: Ward) -> None:
+    """Send live studies until enough wait: those that will be read meanwhile, and small ones behind them."""
+    small = make_cxr(chest_like(96, 80))
+    for film, number in ((ward.film, READ_MEANWHILE), (small, WAITING)):
+        for _ in range(0, number, BITE):
+            ward.node.push(*(_study(film, ward.folder / f"waits-{place}.dcm") for place in range(BITE)))
         give_up = time.monotonic() + PATIENCE_S
-        while len(_finished(node)) == done:
+        while _count(ward.node, State.ARRIVING):
             if time.monotonic() > give_up:
-                raise AssertionError(node.log.read_text()[-3000:])
-            time.sleep(0.1)
-    return [ms for key, ms in _finished(node).items() if key not in before]
+                raise AssertionError(ward.node.log.read_text()[-3000:])
+            time.sleep(LOOK_S)
 
 
-def _finished(node: RunningNode) -> dict[str, float]:
-    """The live rounds that have come to their end, and how many milliseconds after they were closed."""
+def _count(node: RunningNode, state: State) -> int:
+    with _reading(node) as ledger, ledger.reading() as db:
+        mine = (rounds.c.state == state, rounds.c.lane == Lane.LIVE)
+        return int(db.execute(select(func.count()).select_from(rounds).where(*mine)).scalar_one())
+
+
+def _sent() -> object:
+    return studies.join(rounds).join(objects).join(deliveries)
+
+
+@contextmanager
+def _reading(node: RunningNode) -> Iterator[Ledger]:
     ledger = Ledger(node.settings.ledger_url)
-    wanted = (rounds.c.state == State.FINISHED, ~of_replay(rounds.c.key))
-    with ledger.reading() as db:
-        rows = db.execute(select(rounds.c.key, rounds.c.closed_at, rounds.c.finished_at).where(*wanted)).all()
-    ledger.close()
-    return {row.key: (row.finished_at - row.closed_at).total_seconds() * 1000 for row in rows}
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
-def _study(film: FileDataset, path: Path) -> Path:
-    return saved(remade(film, SOPInstanceUID=generate_uid(), StudyInstanceUID=generate_uid()), path)
+def _study(film: FileDataset, path: Path, **attributes: object) -> Path:
+    uids = {"SOPInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid()}
+    return saved(remade(film, **(uids | attributes)), path)
 
 
-def _old(film: FileDataset, folder: Path, studies: int) -> Path:
+def _films(film: FileDataset, folder: Path, studies: int) -> Path:
     folder.mkdir()
     for number in range(studies):
         _study(film, folder / f"{number}.dcm")
