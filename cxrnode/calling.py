@@ -99,12 +99,13 @@ def application_entity(ae_title: str, timeout_s: float, contexts: set[tuple[str,
 
 def _send_at_once(event: evt.Event) -> None:
     """No waiting for more to send: a peer that acknowledges late would hold every object up by 40 ms."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:
     """Nor any for a peer that waits likewise with the second half of its answer; Linux forgets it after each answer."""
-    connection = event.assoc.dul.socket
+    connection: Any = event.assoc.dul.socket
     with suppress(OSError, AttributeError):  # closed meanwhile, or no Linux
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
