@@ -1,5 +1,6 @@
 """The cheap Grad-CAM is the library's Grad-CAM, with its peak kept and the logits of the same pass."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Heatmap
 from models.explain import Explainer
 from models.networks import NETWORKS
-from tests.zoo import untrained
+from models.prepared import prepared
+from tests.zoo import calm, film_blots, untrained
 
 LAYERS = [(name, network.gradcam_layer) for name, network in NETWORKS.items()] + [("mobilenet_v2", "features.14")]
 
@@ -86,6 +88,19 @@ def test_maps_equal_those_of_the_librarys_default_call(case: Case) -> None:
         assert heatmap.values.shape == one.shape
         assert np.abs(heatmap.values - one).max() < 1e-5
     assert case.logits == pytest.approx(case.wanted_logits, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.parametrize("architecture", ["resnet18", "densenet121", "mobilenet_v2", "efficientnet_b0"])
+def test_maps_of_a_network_made_quicker_for_service_equal_them_too(architecture: str, batch: int) -> None:
+    network, layer = calm(architecture), NETWORKS[architecture].gradcam_layer
+    quick = Explainer(prepared(copy.deepcopy(network)), layer)
+    torch.manual_seed(9)
+    inputs = film_blots(batch, 96)
+    wanted = librarys_default(network, layer, inputs)
+    _, heatmaps = quick.explain(inputs)
+    assert wanted.max(axis=(1, 2)).min() > 0.9, "an empty map proves nothing"
+    assert max(float(np.abs(one.values - other).max()) for one, other in zip(heatmaps, wanted, strict=True)) < 1e-5
 
 
 def test_the_peak_is_that_of_the_paper_before_any_scaling(case: Case) -> None:
