@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,23 +156,34 @@ class Spool:
                 sync_folder(there)
 
     def keep_result(self, round_key: str, name: str, content: bytes) -> Path:
-        """Write one result object's bytes durably and return where; written again, the same name is replaced whole.
+        """Write one result object's bytes durably and return where; as `keep_results` does."""
+        self.keep_results(round_key, {name: content})
+        return self.result(round_key, name)
 
-        Raises SpoolFull when they do not fit on the disk: results may use the reserve. Nothing is left of them then.
+    def keep_results(self, round_key: str, contents: Mapping[str, bytes]) -> None:
+        """Write the bytes of a round's results durably, by name; written again, the same name is replaced whole.
+
+        Raises SpoolFull when they do not fit on the disk: results may use the reserve. No name has half of its bytes
+        then, nor is a draft left.
         """
-        path = self.result(round_key, name)
-        draft = path.with_suffix(f".{secrets.token_hex(4)}.draft")
+        if not contents:
+            return
+        folder = self.result(round_key, "").parent
+        drafts = {name: folder / f"{name}.{secrets.token_hex(4)}.draft" for name in contents}
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_durably(draft, content)
-            draft.rename(path)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, draft in drafts.items():
+                write_durably(draft, contents[name])
+            for name, draft in drafts.items():
+                draft.rename(self.result(round_key, name))
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            for draft in drafts.values():
+                draft.unlink(missing_ok=True)
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise SpoolFull(f"the disk is full: no room for a result of {len(content)} bytes") from error
+                size = sum(map(len, contents.values()))
+                raise SpoolFull(f"the disk is full: no room for a result of {size} bytes") from error
             raise
-        sync_folder(path.parent)
-        return path
+        sync_folder(folder)
 
     def purge_image(self, key: str) -> None:
         """Remove an instance's bytes; its receipt stays, so that a copy that comes again is known for one."""

@@ -163,11 +163,15 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
 def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> RoundResult:
     """The objects' bytes on the disk, and what the ledger is to say of them."""
     lease, study = case.lease, case.study
-    rows, clock = [], Clock()
+    clock = Clock()
     with clock.running(), stage("write"):
-        for item in analysis.objects:
-            uids = (item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid)
-            rows.append(desk.keep(lease, uids, item.family, item.content))
+        rows = desk.keep_all(
+            lease,
+            [
+                ((item.sop_instance_uid, item.sop_class_uid, item.series_instance_uid), item.family, item.content)
+                for item in analysis.objects
+            ],
+        )
     readings = [
         ReadingRow(
             instance.key, reading.outcome, reading.reason, reading.finding.probability if reading.finding else None

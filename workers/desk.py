@@ -1,7 +1,7 @@
 """What a task needs at hand: settings, ledger and spool, one set a process."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
@@ -58,11 +58,18 @@ class Desk:
         return named[name]
 
     def keep(self, lease: Lease, uids: tuple[str, str, str], role: str, content: bytes) -> ObjectRow:
-        """Keep the bytes of an object of the leased round; `uids` are its SOP Instance, SOP Class and Series.
+        """Keep the bytes of an object of the leased round; `uids` are its SOP Instance, SOP Class and Series."""
+        return self.keep_all(lease, [(uids, role, content)])[0]
 
-        The file's name holds the fence: a late worker never overwrites the bytes of the one that won.
+    def keep_all(self, lease: Lease, made: Sequence[tuple[tuple[str, str, str], str, bytes]]) -> list[ObjectRow]:
+        """Keep the bytes of several, made durable together.
+
+        A file's name holds the fence: a late worker never overwrites the bytes of the one that won.
         """
-        digest = hashlib.sha256(content).hexdigest()
-        name = f"{role}-{lease.fence}-{digest[:16]}"
-        self.spool.keep_result(lease.round_key, name, content)
-        return ObjectRow(*uids, role=role, file=name, sha256=digest)
+        rows = []
+        for uids, role, content in made:
+            digest = hashlib.sha256(content).hexdigest()
+            rows.append(ObjectRow(*uids, role=role, file=f"{role}-{lease.fence}-{digest[:16]}", sha256=digest))
+        contents = [content for _, _, content in made]
+        self.spool.keep_results(lease.round_key, {row.file: one for row, one in zip(rows, contents, strict=True)})
+        return rows

@@ -14,7 +14,7 @@ HALO_COLOUR = (0, 0, 0)
 BOLD = "DejaVuSans-Bold.ttf"
 SIDES = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
 FINER = 4
-"""Lines are drawn this much larger, then made small: PIL's own have ragged edges."""
+"""Lines are drawn this much larger, then made small, so that their edges are smooth."""
 
 
 def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...]) -> None:
@@ -29,8 +29,10 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
     width = thickness(picture)
     left, top, right, bottom = _reach(outlines, picture.size, 2 * width)
     within, size = [outline - (left, top) for outline in outlines], (right - left, bottom - top)
-    picture.paste(HALO_COLOUR, (left, top), lines(size, within, 2 * width))
-    picture.paste(COLOUR, (left, top), lines(size, within, width))
+    part = np.array(picture.crop((left, top, right, bottom)))
+    _cover(part, HALO_COLOUR, lines(size, within, 2 * width))
+    _cover(part, COLOUR, lines(size, within, width))
+    picture.paste(Image.fromarray(part), (left, top))
     for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
         _label(picture, outline, f"{number}{SIDES[region.side]}")
 
@@ -40,8 +42,8 @@ def thickness(picture: Image.Image) -> float:
     return max(2.0, max(picture.size) / 400)
 
 
-def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width: float) -> Image.Image:
-    """How much of each pixel is covered by closed lines of this width, 0 to 255."""
+def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width: float) -> NDArray[np.uint8]:
+    """How much of each pixel is covered by closed lines of this width, 0 to 255; `size` is width and height."""
     mask = Image.new("L", (size[0] * FINER, size[1] * FINER))
     pen = ImageDraw.Draw(mask)
     for outline in outlines:
@@ -52,7 +54,7 @@ def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width:
         for x, y in points[:-1][_turns(points) * width * FINER > 1].tolist():  # else the gap is less than one dot
             reach = width * FINER / 2 - 1
             pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
-    return mask.reduce(FINER)
+    return np.asarray(mask.reduce(FINER))
 
 
 def _turns(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,6 +62,13 @@ def _turns(points: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = np.diff(points, axis=0)
     ways = np.arctan2(steps[:, 1], steps[:, 0])
     return np.abs((ways - np.roll(ways, 1) + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _cover(picture: NDArray[np.uint8], colour: tuple[int, int, int], mask: NDArray[np.uint8]) -> None:
+    """Lay a colour over (rows, columns, 3) as far as the mask says."""
+    pixels, where = picture.reshape(-1, 3), np.flatnonzero(mask)
+    over = mask.reshape(-1)[where, None].astype(np.uint16)
+    pixels[where] = (pixels[where] * (255 - over) + np.array(colour, dtype=np.uint16) * over + 127) // 255
 
 
 def _reach(outlines: Sequence[NDArray[np.float64]], size: tuple[int, int], width: float) -> tuple[int, int, int, int]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -10,7 +11,7 @@ from pydicom import Dataset
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Reading
 from cxrnode.language import Words, load_words
-from cxrnode.radiograph import Film, Radiograph
+from cxrnode.radiograph import Edges, Film, Radiograph
 from cxrnode.results.banner import PAPER, Banner, banner_for
 from cxrnode.results.capture import new_capture, put_pixels
 from cxrnode.results.context import ResultContext
@@ -66,8 +67,7 @@ def draw(
     radiograph = Radiograph.of(film)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
-    greys = Image.fromarray(radiograph.greys).resize(size, Image.Resampling.BICUBIC, radiograph.edges, 2.0)
-    eight_bits = np.rint(np.clip(np.asarray(greys), 0.0, 1.0) * 255).astype(np.uint8)
+    eight_bits = np.rint(np.clip(_resized(radiograph, size), 0.0, 1.0) * 255).astype(np.uint8)
     values = reading.finding.heatmap.resized(frame.rows, frame.columns)
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0
 
@@ -77,6 +77,16 @@ def draw(
     canvas.paste(picture, (frame.left, frame.top))
     banner.draw(canvas)
     return np.asarray(canvas)
+
+
+def _resized(radiograph: Radiograph, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The greys at `size`, width and height: halved by their mean as often as they can be, then bicubic."""
+    greys, edges = radiograph.greys, radiograph.edges
+    while radiograph.halved is None and greys.shape[0] >= 2 * size[1] and not any(side % 2 for side in greys.shape):
+        rows, columns = greys.shape
+        greys = np.asarray(cv2.resize(greys, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA), dtype=np.float32)
+        edges = Edges(0.0, 0.0, *greys.shape[::-1])
+    return np.asarray(Image.fromarray(greys).resize(size, Image.Resampling.BICUBIC, edges, 2.0))
 
 
 def frame_for(shape: tuple[int, ...], banner: Banner, longest_side: int) -> Frame:

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from importlib import resources
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -35,10 +36,14 @@ class Pen:
         self, at: tuple[float, float], line: str, size: float, colour: Colour, *, bold: bool = False, margin: float = 9
     ) -> None:
         """Write from `at`, at the line's left end and half its capitals' height; smaller when it would not fit."""
-        letters = self._font(self.fitted(line, size, NOMINAL - margin - at[0], bold=bold), bold=bold)
-        above_the_baseline = letters.getbbox("H", anchor="ls")[1]
-        at = (at[0] * self.scale, at[1] * self.scale - above_the_baseline / 2)
-        self.drawing.text(at, line, fill=colour, font=letters, anchor="ls")
+        file, high = self._files[bold], self.fitted(line, size, NOMINAL - margin - at[0], bold=bold) * self.scale
+        self.put((at[0] * self.scale, at[1] * self.scale - capital(file, high) / 2), line, file, high, colour)
+
+    def put(self, at: tuple[float, float], line: str, file: str, high: float, colour: Colour) -> None:
+        """Write in pixels, from the left end of the line's baseline."""
+        x, y = at
+        mask, (left, top) = written(file, high, line, x % 1, y % 1)
+        self.drawing.draw.draw_bitmap((int(x) + left, int(y) + top), mask, self.drawing.draw.draw_ink(colour))
 
     def fitted(self, line: str, size: float, room: float, *, bold: bool = False) -> float:
         """The size, `size` at the most, at which the line is no longer than `room`."""
@@ -48,7 +53,7 @@ class Pen:
 
     def length(self, line: str, size: float, *, bold: bool = False) -> float:
         """How long the line is."""
-        return self._font(size, bold=bold).getlength(line) / self.scale
+        return long(self._files[bold], size * self.scale, line) / self.scale
 
     def box(self, corners: Corners, *, fill: Colour, outline: Colour) -> None:
         """A filled rectangle."""
@@ -64,9 +69,6 @@ class Pen:
         strip = colours(np.linspace(FLOOR, 1.0, right - left, dtype=np.float32)).astype(np.uint8)
         self.canvas.paste(Image.fromarray(np.repeat(strip[None], bottom - top, axis=0)), (left, top))
 
-    def _font(self, size: float, *, bold: bool) -> ImageFont.FreeTypeFont:
-        return font(self._files[bold], size * self.scale)
-
     def _pixels(self, corners: Corners) -> tuple[int, int, int, int]:
         left, top, right, bottom = (round(corner * self.scale) for corner in corners)
         return left, top, right, bottom
@@ -78,11 +80,29 @@ def wrapped(sentence: str, file: str, size: float, room: float) -> tuple[str, ..
     lines = [""]
     for piece in PIECES.findall(sentence):
         longer = f"{lines[-1]}{piece}"
-        if font(file, size).getlength(longer) <= room or not lines[-1]:
+        if long(file, size, longer) <= room or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(piece.lstrip())
     return tuple(line.strip() for line in lines)
+
+
+@lru_cache(maxsize=256)
+def written(file: str, size: float, line: str, right: float, down: float) -> tuple[Any, tuple[int, int]]:
+    """What a line covers from its left end on its baseline, those fractions of a pixel on, and where that lies."""
+    return font(file, size).getmask2(line, "L", anchor="ls", start=(right, down), stroke_filled=True)
+
+
+@lru_cache(maxsize=1024)
+def long(file: str, size: float, line: str) -> float:
+    """How many pixels a line is long."""
+    return font(file, size).getlength(line)
+
+
+@lru_cache(maxsize=64)
+def capital(file: str, size: float) -> float:
+    """The top of a capital, from the baseline: less than nothing."""
+    return font(file, size).getbbox("H", anchor="ls")[1]
 
 
 @lru_cache(maxsize=64)

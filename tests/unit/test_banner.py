@@ -48,10 +48,10 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     def told(pen: Pen, *given: Any, **more: Any) -> None:
         with monkeypatch.context() as inner:
             inner.setattr(
-                pen.drawing,
-                "text",
-                lambda at, words, font, **given: seen.append(
-                    Line(words, pen.drawing.textbbox(at, words, font=font, anchor=given["anchor"]), font.size)
+                pen,
+                "put",
+                lambda at, words, file, high, _colour: seen.append(
+                    Line(words, pen.drawing.textbbox(at, words, font=font(file, high), anchor="ls"), high)
                 ),
             )
             text(pen, *given, **more)
