@@ -46,8 +46,8 @@ def decoded(dataset: Dataset, frame: bytes, syntax: UID, *, bits_allocated: int)
     """
     if syntax in (JPEGLossless, JPEGLosslessSV1):
         pixels = _lossless_jpeg(frame)
-        if pixels is not None and pixels.dtype.itemsize * 8 == bits_allocated:
-            return pixels
+        if pixels is not None and pixels.dtype.itemsize * 8 <= bits_allocated:
+            return pixels.astype(f"u{bits_allocated // 8}", copy=False)
     with unwarned():
         try:
             return _by_pydicom(dataset, syntax)

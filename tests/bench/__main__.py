@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import cpu, gpu, latency, maps, million, plans, report, start
+from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receiving, report, start
 from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
@@ -18,6 +18,8 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "plans": plans.figures,
     "latency": latency.figures,
     "start": start.figures,
+    "pixels": pixels.figures,
+    "receiving": receiving.figures,
     "maps": maps.figures,
     "cpu": cpu.figures,
     "gpu": gpu.figures,
