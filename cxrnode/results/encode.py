@@ -1,5 +1,6 @@
 """A data set becomes PS3.10 bytes: the same data set, the same bytes."""
 
+import struct
 from io import BytesIO
 
 import pydicom
@@ -18,5 +19,14 @@ def encode(dataset: Dataset) -> bytes:
     dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     content = BytesIO()
-    pydicom.dcmwrite(content, dataset, enforce_file_format=True)
-    return content.getvalue()
+    pixels = dataset.pop("PixelData", None)  # as the last element it can follow the others, copied once
+    try:
+        pydicom.dcmwrite(content, dataset, enforce_file_format=True)
+    finally:
+        if pixels is not None:
+            dataset.add(pixels)
+    if pixels is None:
+        return content.getvalue()
+    value = bytes(pixels.value)
+    head = struct.pack("<HH2sxxL", 0x7FE0, 0x0010, str(pixels.VR).encode("ascii"), len(value))
+    return b"".join((content.getbuffer(), head, value))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receiving, report, start
+from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receiving, report, start, worker
 from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
@@ -23,6 +23,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "maps": maps.figures,
     "cpu": cpu.figures,
     "gpu": gpu.figures,
+    "worker": worker.figures,
 }
 OUT, README, MEASURED = Path("tests-out"), Path("README.md"), Path("tests/bench/measured")
 
