@@ -32,8 +32,8 @@ ROUNDS = 5
 PATIENCE_S = 120.0
 LOOK_S = 0.005
 IMPORTS = (
-    "nine tenths are imports: a quarter each torch itself, timm (which brings torchvision and torch._dynamo along), and "
-    "pytorch_grad_cam (scikit-learn, SciPy, matplotlib) with the rest; loading and warming the models is a twentieth"
+    "nine tenths are imports, a quarter each of torch itself, of timm (with torchvision and torch._dynamo) and of "
+    "pytorch_grad_cam (with scikit-learn, SciPy and matplotlib); loading and warming the models is a twentieth"
 )
 OURS = (sys.executable, "-m", "cxrnode.cli")
 
