@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from typing import cast
 
 import pydicom
 from pydicom import Dataset
@@ -27,6 +28,6 @@ def encode(dataset: Dataset) -> bytes:
             dataset.add(pixels)
     if pixels is None:
         return content.getvalue()
-    value = bytes(pixels.value)
+    value = cast("bytes", pixels.value)
     head = struct.pack("<HH2sxxL", 0x7FE0, 0x0010, str(pixels.VR).encode("ascii"), len(value))
     return b"".join((content.getbuffer(), head, value))

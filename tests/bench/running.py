@@ -26,7 +26,7 @@ from tests.desks import QUIET_S, receive
 from workers.desk import Desk
 
 PATIENCE_S = 120.0
-TASKS, STUDIES = 200, 48
+TASKS, STUDIES = 200, 32
 FAMILIES = ["report", "overlay", "presentation", "segmentation", "keyobjects"]
 
 
