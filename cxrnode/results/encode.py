@@ -25,7 +25,7 @@ def encode(dataset: Dataset) -> bytes:
         pydicom.dcmwrite(content, dataset, enforce_file_format=True)
     finally:
         if pixels is not None:
-            dataset.add(pixels)
+            dataset[pixels.tag] = pixels
     if pixels is None:
         return content.getvalue()
     value = cast("bytes", pixels.value)
