@@ -85,8 +85,7 @@ TAKEN = (Fate.ACCEPTED, Fate.COMMITTED, Fate.NOT_COMMITTED)
 """the destination has it, as far as we know"""
 
 
-UID = String(64)
-KEY = String(32)
+UID, KEY = String(64), String(32)
 metadata = MetaData()
 
 studies = Table(
