@@ -7,6 +7,7 @@ receivers less. What was sent is looked for on the node's disk with its SHA-256 
 
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,9 @@ def figures() -> list[Figure]:
             for load_ in (SMALL, FOUR, SIXTEEN):
                 known = {n: s for n, s in servers.items() if load_.senders <= 10 or n != "pynetdicom storescp"}
                 rates = _in_turn(known, environment, load_, folder)
+                told = ", ".join(f"{one} {statistics.median(values):.1f}" for one, values in rates.items())
+                sys.stdout.write(f"{load_}, {how}, images/s: {told}\n")
+                sys.stdout.flush()
                 for peer in list(rates)[1:]:
                     target = _target(load_, peer, how)
                     title = f"receiving: {load_}, beside {peer}, {how}"
