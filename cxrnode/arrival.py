@@ -1,7 +1,7 @@
 """An instance that arrives by C-STORE: into the spool while it comes, then its status, once its bytes are durable."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -71,17 +71,18 @@ class StoreArrival:
         except (SpoolFull, OSError) as error:
             self._refuse(_no_room(error))
 
-    def write(self, piece: memoryview) -> None:
+    def write(self, pieces: Sequence[memoryview]) -> None:
         """The next bytes of it; of what does not fit, nothing is kept and the rest is only heard out."""
-        self._size += len(piece)
+        self._size += sum(map(len, pieces))
         if self._draft is None:
             return
         try:
-            self._draft.write(piece)
+            self._draft.write(*pieces)
         except (SpoolFull, OSError) as error:
             self._refuse(_no_room(error))
         else:
-            self._digest.update(piece)
+            for piece in pieces:
+                self._digest.update(piece)
 
     def finish(self) -> tuple[int, str]:
         """Keep it, durably; the status to answer, and a comment where it was not taken."""

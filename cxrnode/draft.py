@@ -5,17 +5,17 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from cxrnode.faultpoints import Point, reached
-from cxrnode.whole import begin_writing, for_its_owner, sync_folder
+from cxrnode.whole import at_once, begin_writing, for_its_owner, sync_folder
 
 BEGIN_EVERY = 4 * 2**20
 """Bytes after which the disk begins to write what has come of an image."""
-FLUSHING = ThreadPoolExecutor(16, "flush")
-"""Threads that wait for the disk."""
+MOST_PIECES = 1024
+"""of one writev (IOV_MAX of Linux)"""
 
 
 class Draft:
@@ -41,13 +41,15 @@ class Draft:
         """Where its bytes lie."""
         return self.folder / "image.dcm"
 
-    def write(self, piece: bytes | memoryview) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """The next bytes; the kernel begins to write them some megabytes later. Raises SpoolFull, OSError."""
-        with self._room_for(len(piece)):
-            left = memoryview(piece)
+        size = sum(map(len, pieces))
+        with self._room_for(size):
+            written = os.writev(self._file.fileno(), pieces) if len(pieces) <= MOST_PIECES else 0
+            left = memoryview(b"".join(pieces) if written < size else b"")[written:]
             while left:
                 left = left[self._file.write(left) :]
-        self._size += len(piece)
+        self._size += size
         if self._size - self._begun >= BEGIN_EVERY:
             begin_writing(self._file.fileno(), self._begun, self._size - self._begun)
             self._begun = self._size
@@ -64,14 +66,8 @@ class Draft:
             file.write(receipt)
             begin_writing(file.fileno(), 0, len(receipt))
             reached(Point.BEFORE_FSYNC)
-            beside = [FLUSHING.submit(os.fsync, file.fileno())]
-            beside += [FLUSHING.submit(sync_folder, folder) for folder in (self.folder, *folders)]
-            try:
-                os.fsync(self._file.fileno())
-            finally:
-                wait(beside)
-        for one in beside:
-            one.result()
+            names = [partial(sync_folder, folder) for folder in (self.folder, *folders)]
+            at_once(partial(os.fsync, self._file.fileno()), partial(os.fsync, file.fileno()), *names)
 
     def close(self) -> None:
         """Let go of it; what was not placed is removed."""

@@ -5,6 +5,7 @@ other. The two begin and end together: `cxrnode receive` is one service.
 """
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -48,6 +49,7 @@ class Entrance:
         reports = Reports(self._settings.destinations, receiving.senders, self.keep)
         receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
         ended = False
+        gc.freeze()  # what is here now stays: no look for garbage need go through it
         try:
             receiver.start()
             while not ended and not self._stopping.wait(LOOK_EVERY_S):

@@ -2,13 +2,14 @@
 
 pynetdicom gathers each message in memory and looks every millisecond, in two threads, whether something has come. So
 while instances come its reactor of messages rests, and that of PDUs is here: it waits for the socket, and nothing else.
+All that is there is read at once, for each call of the system costs several senders' threads a turn of the interpreter.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from select import POLLIN, poll
-from socket import IPPROTO_TCP, MSG_WAITALL, TCP_QUICKACK, socket
+from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_WAITALL, TCP_QUICKACK, socket
 from typing import Any, Protocol, cast
 
 from pynetdicom.association import Association
@@ -34,7 +35,7 @@ MOST_AHEAD = 4
 class Arrival(Protocol):
     """What becomes of one data set."""
 
-    def write(self, piece: memoryview) -> None:
+    def write(self, pieces: Sequence[memoryview]) -> None:
         """The next bytes of it."""
 
     def finish(self) -> tuple[int, str]:
@@ -62,7 +63,11 @@ class Inflow:
         self._dul.socket.recv = self._received
         self._ordinary: Callable[[], bool] = self._dul._is_transport_event  # noqa: SLF001
         self._dul._is_transport_event = self._whatever_happens  # noqa: SLF001
-        self._buffer = bytearray(PDU_HEAD.size)
+        self._buffer = memoryview(bytearray(PDU_HEAD.size + LARGEST_PDU))
+        self._from = self._to = 0
+        """what lies in the buffer and was not taken yet"""
+        self._pieces: list[memoryview] = []
+        """of the buffer, what is to be written"""
         self._given = b""
         self._gathered = b""
         """PDUs of a command that is not whole yet"""
@@ -87,12 +92,15 @@ class Inflow:
     def _turn(self) -> bool:
         if self._dul.state_machine.current_state != READY:
             self._leave()
+            if self._given or self._from < self._to:
+                self._dul._read_pdu_data()  # noqa: SLF001
+                return True
             return self._ordinary()
         while not self._dul.to_provider_queue.queue:
             if self._given:
                 self._dul._read_pdu_data()  # noqa: SLF001
                 return True
-            if not self._poll.poll(0 if self._request is None else SLICE_MS):
+            if not self._something_came():
                 if self._dul.idle_timer_expired():
                     self._leave()
                 return False
@@ -107,21 +115,27 @@ class Inflow:
                 return True
         return False
 
+    def _something_came(self) -> bool:
+        if self._from < self._to:
+            return True
+        self._write_out()
+        return bool(self._poll.poll(0 if self._request is None else SLICE_MS))
+
     def _take_pdu(self) -> None:
         """Raises OSError when it does not come whole and in time, Unreadable when it is none."""
-        self._read(0, PDU_HEAD.size)
-        kind, length = PDU_HEAD.unpack_from(self._buffer)
+        self._fill(PDU_HEAD.size)
+        kind, length = PDU_HEAD.unpack_from(self._buffer, self._from)
         if kind != P_DATA or self._association.dimse.message is not None:
-            self._give(bytes(self._buffer[: PDU_HEAD.size]))
+            self._give(bytes(self._buffer[self._from : self._from + PDU_HEAD.size]))
+            self._from += PDU_HEAD.size
             return
         if length > LARGEST_PDU:
             raise OSError(f"a PDU of {length} bytes; wanted {LARGEST_PDU} at the most")
         whole = PDU_HEAD.size + length
-        if whole > len(self._buffer):
-            self._buffer = self._buffer[: PDU_HEAD.size] + bytearray(length)
-        self._read(PDU_HEAD.size, length)
-        with memoryview(self._buffer)[:whole] as pdu:
-            self._take_pdvs(pdu)
+        self._fill(whole)
+        pdu = self._buffer[self._from : self._from + whole]
+        self._from += whole
+        self._take_pdvs(pdu)
 
     def _take_pdvs(self, pdu: memoryview) -> None:
         at = PDU_HEAD.size
@@ -177,9 +191,16 @@ class Inflow:
             wanted = f"wanted {self._largest // MB} MB at the most (receiving.largest_instance_mb)"
             self._abort(f"a message of more than {self._size} bytes; {wanted}")
             return
-        arrival.write(piece)
+        self._pieces.append(piece)
         if control & LAST:
+            self._write_out()
             self._answer(asked, arrival)
+
+    def _write_out(self) -> None:
+        """Write what was gathered, before its place in the buffer is wanted or the sender is waited for."""
+        pieces, self._pieces = self._pieces, []
+        if pieces and self._arrival is not None:
+            self._arrival.write(pieces)
 
     def _answer(self, asked: Request, arrival: Arrival) -> None:
         self._arrival = None
@@ -187,7 +208,7 @@ class Inflow:
             status, comment = arrival.finish()
         finally:
             arrival.drop()
-        self._ahead = self._ahead + 1 if self._poll.poll(0) else 0
+        self._ahead = self._ahead + 1 if self._from < self._to or self._poll.poll(0) else 0
         if self._ahead > MOST_AHEAD:
             self._abort(f"{self._ahead} messages were sent ahead of their answers; wanted one")
             return
@@ -196,21 +217,34 @@ class Inflow:
         self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)  # a sender that waits for ours is not kept waiting
         self._dul._idle_timer.restart()  # noqa: SLF001
 
-    def _read(self, at: int, size: int) -> None:
-        """Fill the buffer from `at`. Raises OSError when the bytes do not come."""
-        with memoryview(self._buffer)[at : at + size] as room:
-            if self._socket.recv_into(room, size, MSG_WAITALL) != size:
-                raise OSError("the connection has ended within a PDU, or its time is over")
+    def _fill(self, size: int) -> None:
+        """Have `size` bytes in the buffer, and what else is there already. Raises OSError when they do not come."""
+        have = self._to - self._from
+        if have >= size:
+            return
+        self._write_out()
+        self._buffer[:have] = self._buffer[self._from : self._to]
+        self._from, self._to = 0, have
+        if self._socket.recv_into(self._buffer[have:], size - have, MSG_WAITALL) != size - have:
+            raise OSError("the connection has ended within a PDU, or its time is over")
+        self._to = size
+        if size < len(self._buffer):
+            with suppress(BlockingIOError):
+                self._to += self._socket.recv_into(self._buffer[size:], 0, MSG_DONTWAIT)
 
     def _received(self, size: int) -> bytes:
-        """What pynetdicom reads: first what was given to it."""
+        """What pynetdicom reads: first what was given to it, then what came with it, then what comes."""
         if self._given:
             got, self._given = self._given[:size], self._given[size:]
             return got
-        return received(self._socket, size)
+        if size > LARGEST_PDU:
+            return received(self._socket, size)  # which refuses it
+        got = bytes(self._buffer[self._from : min(self._from + size, self._to)])
+        self._from += len(got)
+        return got if len(got) == size else got + received(self._socket, size - len(got))
 
     def _give(self, pdus: bytes) -> None:
-        """Let pynetdicom have what is not ours."""
+        """Let pynetdicom have what is not ours; it goes on with what lies in the buffer."""
         self._leave()
         self._given = pdus
 
@@ -225,6 +259,7 @@ class Inflow:
     def _leave(self) -> None:
         """Drop what is not whole; both of pynetdicom's reactors do as ever."""
         self._gathered = self._command = b""
+        self._pieces = []
         self._request = None
         if self._arrival is not None:
             arrival, self._arrival = self._arrival, None

@@ -16,14 +16,15 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cxrnode.draft import Draft, locked
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.faultpoints import Point, reached
-from cxrnode.whole import for_its_owner, sync_folder
+from cxrnode.whole import at_once, begin_writing, for_its_owner, sync_folder
 
 UID_PATTERN = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 UID_LENGTH = 64
@@ -172,8 +173,7 @@ class Spool:
         drafts = {name: folder / f"{name}.{secrets.token_hex(4)}.draft" for name in contents}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name, draft in drafts.items():
-                write_durably(draft, contents[name])
+            write_durably({draft: contents[name] for name, draft in drafts.items()})
             for name, draft in drafts.items():
                 draft.rename(self.result(round_key, name))
         except OSError as error:
@@ -250,7 +250,7 @@ class Spool:
         path = self.root / "salt"
         if not path.exists():
             draft = self.root / f"salt.{secrets.token_hex(4)}"
-            write_durably(draft, secrets.token_bytes(32))
+            write_durably({draft: secrets.token_bytes(32)})
             try:
                 os.link(draft, path)  # fails when another process was first: its salt is the one
                 sync_folder(self.root)
@@ -260,12 +260,15 @@ class Spool:
         return path.read_bytes()
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a new file with mode 0600 and fsync it."""
-    with open(path, "wb", opener=for_its_owner) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def write_durably(contents: Mapping[Path, bytes]) -> None:
+    """Write new files with mode 0600 and fsync them, all at once."""
+    with ExitStack() as opened:
+        files = [opened.enter_context(open(path, "wb", opener=for_its_owner)) for path in contents]
+        for file, content in zip(files, contents.values(), strict=True):
+            file.write(content)
+            file.flush()
+            begin_writing(file.fileno(), 0, len(content))
+        at_once(*(partial(os.fsync, file.fileno()) for file in files))
 
 
 def _subfolders(folder: Path) -> int:

@@ -123,7 +123,7 @@ def flower_password(settings: Settings) -> str:
     path: Path = settings.node.run_dir / "flower-password"
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(path, secrets.token_urlsafe(18).encode())
+        write_durably({path: secrets.token_urlsafe(18).encode()})
     return path.read_text(encoding="ascii").strip()
 
 

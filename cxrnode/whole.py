@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -40,6 +41,8 @@ def _sync_file_range() -> Callable[..., int] | None:
     return call
 
 
+FLUSHING = ThreadPoolExecutor(16, "flush")
+"""Threads that wait for the disk."""
 SYNC_FILE_RANGE = _sync_file_range()
 SYNC_FILE_RANGE_WRITE = 2
 
@@ -56,6 +59,17 @@ def begin_writing(handle: int, at: int, size: int) -> None:
 def for_its_owner(name: str, flags: int) -> int:
     """An opener (as `open` wants one) that makes files of mode 0600."""
     return os.open(name, flags, 0o600)
+
+
+def at_once(first: Callable[[], None], *others: Callable[[], None]) -> None:
+    """Wait for the disk in several ways at once: it flushes its cache once then, and not for each. Raises OSError."""
+    beside = [FLUSHING.submit(one) for one in others]
+    try:
+        first()
+    finally:
+        wait(beside)
+    for one in beside:
+        one.result()
 
 
 def sync_folder(folder: Path) -> None:

@@ -161,3 +161,24 @@ def test_other_services_are_served_between_images(bench: Bench) -> None:
 
     assert (pdus.statuses(answers), released) == ([0, 0, 0, 0], pdus.RELEASE_RP)
     assert len(bench.receipts) == 2
+
+
+def test_what_comes_right_behind_an_image_is_answered_in_turn(bench: Bench) -> None:
+    """Red when what lies in the buffer does not count as having come."""
+    peer = associated(bench)
+    peer.send(pdus.store(FILM) + ECHO + pdus.store(FILM) + pdus.RELEASE)
+    answers = [peer.receive() for _ in range(4)]
+    peer.__exit__(None, None, None)
+
+    assert pdus.statuses(answers[:3]) == [0, 0, 0]
+    assert answers[3][0] == pdus.RELEASE_RP
+    assert len(bench.receipts) == 2
+
+
+def test_an_abort_right_behind_a_release_is_heard(bench: Bench) -> None:
+    """Red when what lies in the buffer does not count as having come."""
+    peer = associated(bench)
+    peer.send(pdus.store(FILM) + pdus.RELEASE + pdus.ABORTED)
+
+    assert settled(lambda: not bench.receiver._server.active_associations, 5)  # type: ignore[union-attr]  # started
+    peer.__exit__(None, None, None)
