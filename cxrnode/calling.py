@@ -12,6 +12,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 
+from cxrnode.checkpoint import Checkpoint
 from cxrnode.destination import Destination
 from cxrnode.doorway import received, wait_at_most
 from cxrnode.errors import PeerUnavailable
@@ -49,6 +50,7 @@ def associate(
         evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_PDU_SENT, _acknowledge_at_once)],
     )
     if association.is_established:
+        association._reactor_checkpoint = Checkpoint(association)  # noqa: SLF001  nothing public pauses it
         return association
     if association.is_rejected:
         refusal = association.acceptor.primitive

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -15,6 +16,8 @@ BOLD = "DejaVuSans-Bold.ttf"
 SIDES = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
 FINER = 4
 """Lines are drawn this much larger, then made small, so that their edges are smooth."""
+SUBPIXEL_BITS = 4
+SUBPIXEL = 2**SUBPIXEL_BITS
 
 
 def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...]) -> None:
@@ -30,8 +33,9 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
     left, top, right, bottom = _reach(outlines, picture.size, 2 * width)
     within, size = [outline - (left, top) for outline in outlines], (right - left, bottom - top)
     part = np.array(picture.crop((left, top, right, bottom)))
-    _cover(part, HALO_COLOUR, lines(size, within, 2 * width))
-    _cover(part, COLOUR, lines(size, within, width))
+    halo, line = lines(size, within, 2 * width), lines(size, within, width)
+    where = halo > 0
+    part[where] = _cover(_cover(part[where], HALO_COLOUR, halo[where]), COLOUR, line[where])
     picture.paste(Image.fromarray(part), (left, top))
     for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
         _label(picture, outline, f"{number}{SIDES[region.side]}")
@@ -44,31 +48,19 @@ def thickness(picture: Image.Image) -> float:
 
 def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width: float) -> NDArray[np.uint8]:
     """How much of each pixel is covered by closed lines of this width, 0 to 255; `size` is width and height."""
-    mask = Image.new("L", (size[0] * FINER, size[1] * FINER))
-    pen = ImageDraw.Draw(mask)
-    for outline in outlines:
-        points = outline * FINER - 0.5
-        pen.line(
-            [tuple(point) for point in [*points.tolist(), *points[1:2].tolist()]], fill=255, width=round(width * FINER)
-        )
-        for x, y in points[:-1][_turns(points) * width * FINER > 1].tolist():  # else the gap is less than one dot
-            reach = width * FINER / 2 - 1
-            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
-    return np.asarray(mask.reduce(FINER))
+    mask = np.zeros((size[1] * FINER, size[0] * FINER), dtype=np.uint8)
+    points = [np.rint((outline * FINER - 0.5) * SUBPIXEL).astype(np.int32) for outline in outlines]
+    cv2.polylines(mask, points, isClosed=True, color=(255.0,), thickness=round(width * FINER), shift=SUBPIXEL_BITS)
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _turns(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much a closed line turns at each of its points but the last, which is the first; radians."""
-    steps = np.diff(points, axis=0)
-    ways = np.arctan2(steps[:, 1], steps[:, 0])
-    return np.abs((ways - np.roll(ways, 1) + np.pi) % (2 * np.pi) - np.pi)
-
-
-def _cover(picture: NDArray[np.uint8], colour: tuple[int, int, int], mask: NDArray[np.uint8]) -> None:
-    """Lay a colour over (rows, columns, 3) as far as the mask says."""
-    pixels, where = picture.reshape(-1, 3), np.flatnonzero(mask)
-    over = mask.reshape(-1)[where, None].astype(np.uint16)
-    pixels[where] = (pixels[where] * (255 - over) + np.array(colour, dtype=np.uint16) * over + 127) // 255
+def _cover(pixels: NDArray[np.uint8], colour: tuple[int, int, int], over: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a colour over (N, 3) pixels as far as (N,) says."""
+    share = over[:, None].astype(np.uint16)
+    covered: NDArray[np.uint8] = (
+        (pixels * (255 - share) + np.array(colour, dtype=np.uint16) * share + 127) // 255
+    ).astype(np.uint8)
+    return covered
 
 
 def _reach(outlines: Sequence[NDArray[np.float64]], size: tuple[int, int], width: float) -> tuple[int, int, int, int]:

@@ -14,16 +14,16 @@ from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receivi
 from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
-    "million": million.figures,
-    "plans": plans.figures,
+    "receiving": receiving.figures,
+    "pixels": pixels.figures,
+    "maps": maps.figures,
+    "worker": worker.figures,
     "latency": latency.figures,
     "start": start.figures,
-    "pixels": pixels.figures,
-    "receiving": receiving.figures,
-    "maps": maps.figures,
-    "cpu": cpu.figures,
     "gpu": gpu.figures,
-    "worker": worker.figures,
+    "cpu": cpu.figures,
+    "plans": plans.figures,
+    "million": million.figures,
 }
 OUT, README, MEASURED = Path("tests-out"), Path("README.md"), Path("tests/bench/measured")
 

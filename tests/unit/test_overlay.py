@@ -51,6 +51,17 @@ def test_under_the_operating_point_the_picture_is_grey_all_over(probability: flo
     assert not colourfulness(inside(picture, frame)).any()
 
 
+def test_a_large_film_looks_as_if_it_had_been_resampled_at_once() -> None:
+    """It is halved first; red (a mean of 6 levels) when it is halved by leaving out every second pixel."""
+    film = radiograph_of(2500, 2048) + np.random.default_rng(1).normal(0, 0.05, (2500, 2048)).astype(np.float32)
+    picture = draw(film, analysed(SOURCE, 0.1), ALGORITHM, 1280, words=ENGLISH)
+    frame = frame_for(film.shape, banner_for(analysed(SOURCE, 0.1), ALGORITHM, ENGLISH), 1280)
+    at_once = Image.fromarray(film).resize((frame.columns, frame.rows), Image.Resampling.BICUBIC)
+
+    off = np.abs(inside(picture, frame)[..., 0] - np.asarray(at_once) * 255)
+    assert off.mean() < 2
+
+
 def test_heat_grows_with_the_probability() -> None:
     pictures = [inside(*drawn(analysed(SOURCE, probability))) for probability in (0.5, 0.7, 0.9, 1.0)]
 
