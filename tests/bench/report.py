@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from os.path import commonprefix
 from pathlib import Path
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
@@ -48,14 +49,23 @@ def markdown(found: Sequence[Mapping[str, object]], where: Mapping[str, object])
         ours, beside = (_value(one[name], one[f"{name}_quartiles"], one["unit"]) for name in ("ours", "reference"))
         ratio = "" if one["ratio"] is None else f"{one['ratio']:.2f}"
         lines.append(f"| {one['name']} | {ours} | {beside} | {ratio} | {one['target'] or ''} | {_met(one)} |")
-    notes = [f"* {one['name']}: {one['note']}" for one in found if one["note"]]
-    return "\n".join([*lines, "", *notes]).rstrip()
+    return "\n".join([*lines, "", *_notes(found)]).rstrip()
 
 
 def with_table(readme: str, table: str) -> str:
     """README with this table in the place of the one before."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     return pattern.sub(lambda _found: f"{BEGIN}\n{table}\n{END}", readme)
+
+
+def _notes(found: Sequence[Mapping[str, object]]) -> list[str]:
+    """What is said of several figures is said once, under what their names have in common."""
+    of: dict[str, list[str]] = {}
+    for one in found:
+        if one["note"]:
+            of.setdefault(str(one["note"]), []).append(str(one["name"]))
+    begun = {note: commonprefix(names).rstrip(" ,:") for note, names in of.items()}  # noqa: RUF071  no paths, but titles
+    return [f"* {name}: {note}" for note, name in begun.items()]
 
 
 def _met(one: Mapping[str, object]) -> str:

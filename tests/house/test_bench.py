@@ -45,10 +45,11 @@ def test_the_file_and_the_table_say_what_was_found_and_what_was_not_run(tmp_path
     figures = [
         Figure.of("decode", "images/s", [10, 30, 20, 40], [4, 5, 5, 6], ratio_at_least(5), "the decoder's own limit"),
         Figure.not_run("on a GPU", "images/s", at_least(100), "no GPU"),
+        Figure.not_run("on a GPU, half", "images/s", None, "no GPU"),
     ]
     report.write(tmp_path, [figure.as_object() for figure in figures])
 
-    first, second = json.loads((tmp_path / "bench.json").read_text())
+    first, second, _ = json.loads((tmp_path / "bench.json").read_text())
     wanted = ("name", "ours", "reference", "unit", "ratio", "target", "met")
     assert [first[key] for key in wanted] == ["decode", 25.0, 5.0, "images/s", 5.0, "at least 5 times", True]
     assert (second["ours"], second["met"], second["note"]) == (None, None, "not run: no GPU")
