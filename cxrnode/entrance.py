@@ -4,12 +4,10 @@ A study costs the ledger more than an image costs the receiver, and two threads 
 other. The two begin and end together: `cxrnode receive` is one service.
 """
 
-import ctypes
 import gc
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +24,6 @@ from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("entrance")
-PR_SET_PDEATHSIG = 1
 LOOK_EVERY_S = 0.2
 """How often it looks whether it has to end."""
 
@@ -83,7 +80,11 @@ class Entrance:
             os.write(self._receipts, f"{line}\n".encode())  # no longer than a pipe takes whole
 
     def _begin_intake(self) -> int:
-        """Its process, which learns by a pipe what arrives, and by the pipe's end that it is to end."""
+        """Its process, which learns by a pipe what arrives, and by the pipe's end that it is to end.
+
+        If the SCP is killed it ends so as well, and not before the ledger has what was acknowledged: a second receiver
+        need not be started again for that.
+        """
         inbox, self._receipts = os.pipe()
         process = os.fork()
         if process == 0:
@@ -97,8 +98,6 @@ def _take_in(settings: Settings, inbox: int) -> NoReturn:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # if the receiver is killed, this ends as well
         reception = Reception(settings)
         threading.Thread(target=_listen, args=(inbox, reception), daemon=True).start()
         reception.run()

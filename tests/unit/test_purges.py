@@ -299,7 +299,7 @@ def test_a_purged_image_that_is_fetched_as_one_of_another_study_is_kept_aside(tm
     assert not spool.image(first.key).exists()
 
 
-@pytest.mark.parametrize("killed_at", ["Draft.seal", "wait"], ids=["the bytes written", "and their receipt"])
+@pytest.mark.parametrize("killed_at", ["Draft.seal", "at_once"], ids=["the bytes written", "and their receipt"])
 def test_of_bytes_that_were_being_restored_at_a_crash_nothing_is_left(tmp_path: Path, killed_at: str) -> None:
     """Red when they are written beside the receipt: nobody would ever look for a draft there."""
     spool = Spool(tmp_path)
