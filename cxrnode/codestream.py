@@ -1,5 +1,6 @@
 """Whether a compressed frame is whole and as large as its header says: decoders pass partial images without a word."""
 
+import re
 import struct
 
 from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
@@ -10,6 +11,10 @@ JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
 JPEG = frozenset([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes])
 NOT_FRAME_HEADERS = (0xC4, 0xC8, 0xCC)
 """DHT, JPG and DAC lie among the SOF markers C0 to CF (ISO/IEC 10918-1, Table B.1)."""
+BASELINE, EXTENDED, LOSSLESS, SOS, DRI = 0xC0, 0xC1, 0xC3, 0xDA, 0xDD
+SOT = b"\xff\x90"
+EXCESS = bytes.fromhex("a53c965a") * 8
+"""Bits of no meaning, no marker among them."""
 
 
 def check_whole(frame: bytes, syntax: UID, rows: int, columns: int) -> None:
@@ -40,6 +45,62 @@ def check_whole(frame: bytes, syntax: UID, rows: int, columns: int) -> None:
             f"PixelData (7FE0,0010) holds {size[0]} rows of {size[1]} px; "
             f"wanted {rows} of {columns} px as Rows (0028,0010) and Columns (0028,0011) say"
         )
+    _check_parts(frame, syntax)
+
+
+def with_excess(frame: bytes) -> bytes:
+    """A JPEG frame with bits beyond the last before each restart marker and the end: whole, it decodes to the same.
+
+    Decoders discard what a scan has too much, and make up what it lacks: what it lacks they then take from these.
+    Raises struct.error, IndexError for a frame without a scan.
+    """
+    segments, end = _jpeg_segments(frame), frame.rindex(b"\xff\xd9")
+    at = segments[SOS] if DRI in segments else end
+    scan = re.sub(rb"\xff[\xd0-\xd7]", lambda marker: EXCESS + marker[0], frame[at:end])
+    return b"".join((frame[:at], scan, EXCESS, frame[end:]))
+
+
+def _check_parts(frame: bytes, syntax: UID) -> None:
+    """Raise Unreadable for a frame that lacks tiles, or intervals between restart markers: decoders leave them blank.
+
+    What cannot be counted passes: the decoder has the last word.
+    """
+    try:
+        found, wanted, what = _tile_parts(frame) if syntax in JPEG_2000 else _restarts(frame)
+    except (struct.error, IndexError, KeyError):
+        return
+    if found != wanted:
+        raise Unreadable(f"PixelData (7FE0,0010) holds {found} {what}; wanted {wanted}, as its header says")
+
+
+def _tile_parts(frame: bytes) -> tuple[int, int, str]:
+    """How many whole tiles there are and are to be, by the tile-parts' headers (ISO/IEC 15444-1, A.4.2, B.3)."""
+    right, bottom, _, _, across, down, left, top = struct.unpack_from(">8I", frame, 8)
+    at = 2
+    while frame[at : at + 2] != SOT:
+        at += 2 + max(struct.unpack_from(">H", frame, at + 2)[0], 2)
+    parts: dict[int, int] = {}
+    told: dict[int, int] = {}
+    while frame[at : at + 2] == SOT:
+        tile, length, _, count = struct.unpack_from(">HIBB", frame, at + 4)
+        parts[tile] = parts.get(tile, 0) + 1
+        told[tile] = max(count, told.get(tile, 0))  # 0: this part does not say how many there are
+        at += length or len(frame)  # 0: the last, it reaches to the end
+    wanted = -(-(right - left) // across) * -(-(bottom - top) // down)
+    return sum(parts[tile] >= told[tile] for tile in parts), wanted, "whole tiles"
+
+
+def _restarts(frame: bytes) -> tuple[int, int, str]:
+    """How many restart markers there are in their order, and are to be (ISO/IEC 10918-1, B.2.4.4, E.1.4)."""
+    segments = _jpeg_segments(frame)
+    kind = [one for one in segments if one in (BASELINE, EXTENDED, LOSSLESS)][0]  # noqa: RUF015  none is an IndexError
+    rows, columns = struct.unpack_from(">2H", frame, segments[kind] + 5)
+    interval = struct.unpack_from(">H", frame, segments[DRI] + 4)[0]
+    side = 1 if kind == LOSSLESS else 8  # of what one component is coded in, one after another
+    markers = re.findall(rb"\xff([\xd0-\xd7])", frame[segments[SOS] :])
+    in_order = sum(marker[0] == 0xD0 + number % 8 for number, marker in enumerate(markers))
+    units = -(-rows // side) * -(-columns // side)
+    return in_order, -(-units // interval) - 1 if interval else 0, "restart markers in their order"
 
 
 def _jpeg_2000_size(frame: bytes) -> tuple[int, int, int]:
@@ -51,13 +112,21 @@ def _jpeg_2000_size(frame: bytes) -> tuple[int, int, int]:
 
 def _jpeg_size(frame: bytes) -> tuple[int, int, int]:
     """Rows, columns, components of the first frame header: SOF0 to SOF15 or JPEG-LS's SOF55 (ISO 10918-1, B.2.2)."""
-    at = 2
-    while True:
+    for marker, at in _jpeg_segments(frame).items():
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAME_HEADERS):
+            rows, columns, components = struct.unpack_from(">2HB", frame, at + 5)
+            return rows, columns, components
+    raise IndexError
+
+
+def _jpeg_segments(frame: bytes) -> dict[int, int]:
+    """Where the markers up to the first scan's are, by their second byte, of several alike the last."""
+    found, at = {}, 2
+    while SOS not in found:
         marker = frame[at + 1]
         if marker == 0xFF:  # a fill byte before a marker
             at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAME_HEADERS):
-            rows, columns, components = struct.unpack_from(">2HB", frame, at + 5)
-            return rows, columns, components
-        else:
-            at += 2 + max(struct.unpack_from(">H", frame, at + 2)[0], 2)
+            continue
+        found[marker] = at
+        at += 2 + max(struct.unpack_from(">H", frame, at + 2)[0], 2)
+    return found

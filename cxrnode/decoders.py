@@ -6,13 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
-from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, JPEGLSTransferSyntaxes
+from pydicom.uid import (
+    UID,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+)
 
+from cxrnode.codestream import with_excess
 from cxrnode.errors import Unreadable
 from cxrnode.header import ODD, unwarned
 
 UNDECODABLE = (*ODD, RuntimeError, MemoryError)
 """What pydicom and its decoders raise on bytes that are no image."""
+
+LOSSLESS_JPEG = (JPEGLossless, JPEGLosslessSV1)
+JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, *LOSSLESS_JPEG)
 
 RUST_PANIC = "PanicException"
 """What pylibjpeg-rle raises besides: no Exception, and a class that cannot be imported."""
@@ -44,10 +55,12 @@ def decoded(dataset: Dataset, frame: bytes, syntax: UID, *, bits_allocated: int)
 
     `frame` is the compressed one, where it is. Nothing is copied that need not be. Raises Unreadable.
     """
-    if syntax in (JPEGLossless, JPEGLosslessSV1):
-        pixels = _lossless_jpeg(frame)
-        if pixels is not None and pixels.dtype.itemsize * 8 <= bits_allocated:
-            return pixels.astype(f"u{bits_allocated // 8}", copy=False)
+    if syntax in JPEG:
+        pixels = _by_libjpeg_turbo(frame)
+        if pixels is not None:
+            _check_scan(frame, pixels)
+            if syntax in LOSSLESS_JPEG and pixels.dtype.itemsize * 8 <= bits_allocated:
+                return pixels.astype(f"u{bits_allocated // 8}", copy=False)
     with unwarned():
         try:
             return _by_pydicom(dataset, syntax)
@@ -67,8 +80,18 @@ def _by_pydicom(dataset: Dataset, syntax: UID) -> NDArray[np.integer]:
     return get_decoder(syntax).as_array(dataset, index=0, raw=True, **options)[0]
 
 
-def _lossless_jpeg(frame: bytes) -> NDArray[np.integer] | None:
-    """By libjpeg-turbo, in a quarter of the others' time; None where it fails, and another is asked.
+def _check_scan(frame: bytes, pixels: NDArray[np.integer]) -> None:
+    """Raise Unreadable where bytes are missing within a JPEG: its `pixels` are then made up in part, without a word.
+
+    It is decoded again with bits to spare: what a whole one does without changes one that lacks some.
+    """
+    again = _by_libjpeg_turbo(with_excess(frame))
+    if again is None or not np.array_equal(again, pixels):
+        raise Unreadable("PixelData (7FE0,0010) breaks off within its scan; wanted every pixel of a JPEG frame")
+
+
+def _by_libjpeg_turbo(frame: bytes) -> NDArray[np.integer] | None:
+    """A JPEG, lossless ones in a quarter of the others' time; None where it fails, and another is asked.
 
     The library takes a tenth of a second to load: no command waits for it that meets no such image.
     """

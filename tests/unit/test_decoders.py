@@ -43,7 +43,7 @@ def test_where_the_quicker_decoder_has_no_answer_another_is_asked(
 ) -> None:
     film = lossless(12, 1, uid.JPEGLosslessSV1)
     expected = read_radiograph(film)
-    monkeypatch.setattr(decoders, "_lossless_jpeg", lambda _: answer)
+    monkeypatch.setattr(decoders, "_by_libjpeg_turbo", lambda _: answer)
 
     np.testing.assert_array_equal(read_radiograph(film), expected)
 
