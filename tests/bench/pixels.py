@@ -42,7 +42,7 @@ SYNTAXES: Mapping[str, tuple[str, Target | None]] = {
 }
 DECODER = {
     uid.JPEGLSLossless: "nine tenths of it is CharLS by pyjpegls; pydicom asks libjpeg first, at four times the time",
-    uid.JPEGLosslessSV1: "libjpeg-turbo by imagecodecs, in a quarter of libjpeg's and GDCM's, and as much to see it is whole",
+    uid.JPEGLosslessSV1: "libjpeg-turbo by imagecodecs; half of it is to see that nothing is missing",
     uid.RLELossless: "pylibjpeg-rle on both sides",
 }
 
