@@ -12,7 +12,7 @@ A round's lane is known when it is closed: STAT where an image says so itself (R
 sender of it is STAT, where the route that takes it is, or where an earlier round of the study was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -106,9 +106,13 @@ def whole(standing: Standing, quiet_for_s: float, quiet_s: float, longest_wait_s
     return by_quiet(standing, quiet_for_s, quiet_s)
 
 
-def sweep(spool: Spool, ledger: Ledger) -> int:
-    """Enter the receipts that wait on the disk because the ledger was away; how many there were."""
-    unknown = (key for shard, keys in spool.shards() for key in keys - arrivals.known(ledger, shard))
+def sweep(spool: Spool, ledger: Ledger, parts: Iterable[tuple[str, set[str]]] | None = None) -> int:
+    """Enter the receipts that wait on the disk because the ledger was away; how many there were.
+
+    Looks through `parts` of the disk (`Spool.shards`); through all of it when there are none given.
+    """
+    looked_at = spool.shards() if parts is None else parts
+    unknown = (key for shard, keys in looked_at for key in keys - arrivals.known(ledger, shard))
     missing = sorted(key for key in unknown if spool.image(key).exists())
     receipts = [receipt for key in missing if (receipt := _receipt(spool, key)) is not None]
     return sum(arrivals.note(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))

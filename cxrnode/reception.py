@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from cxrnode.complete import ask, next_closing, reconcile, sweep
@@ -21,6 +22,8 @@ PURGE_EVERY = timedelta(minutes=1)
 """How often the reconciler looks for studies whose time is over, when it found none the last time."""
 GATHER_S = 0.1
 """So long receipts are gathered after the first, that a stream of them costs the ledger few transactions."""
+LOOK_EVERY = timedelta(seconds=5)
+"""How often it looks through one more of the 256 parts of the disk for receipts that the ledger does not know."""
 SETTLE_EVERY, BITES = timedelta(seconds=10), 5
 """How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
@@ -37,7 +40,8 @@ class Reception:
         self._something = threading.Event()
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
-        self._purge_at = self._settle_at = datetime.min.replace(tzinfo=UTC)
+        self._purge_at = self._settle_at = self._look_at = datetime.min.replace(tzinfo=UTC)
+        self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
@@ -94,6 +98,9 @@ class Reception:
             if now >= self._settle_at:
                 more = all(tallies.settle(self._ledger) == tallies.BITE for _ in range(BITES))
                 self._settle_at = now if more else now + SETTLE_EVERY
+            if now >= self._look_at:
+                self._look_at = now + LOOK_EVERY
+                self._look_through_a_part()
         except LedgerUnavailable as error:
             self._lost_touch(error)
 
@@ -115,6 +122,15 @@ class Reception:
                 reached(Point.AFTER_INGEST)
         except LedgerUnavailable as error:
             self._lost_touch(error)
+
+    def _look_through_a_part(self) -> None:
+        """What a receiver on the same spool has acknowledged that was killed and did not come back lies there."""
+        part = next(self._parts, None)
+        if part is None:
+            self._parts = self._spool.shards()
+        elif found := sweep(self._spool, self._ledger, [part]):
+            LOG.warning("receipts found that nobody entered", receipts_found=found)
+            self._something.set()
 
     def _lost_touch(self, error: LedgerUnavailable) -> None:
         LOG.warning("ledger away", reason=str(error))

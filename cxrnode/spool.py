@@ -106,8 +106,8 @@ class Spool:
 
     def shards(self) -> Iterator[tuple[str, set[str]]]:
         """The same in parts: the beginning that keys have in common, and the keys."""
-        for shard in os.scandir(self.root / "instances"):
-            yield shard.name, {entry.name for entry in os.scandir(shard.path)}
+        for shard in list((self.root / "instances").iterdir()):  # listed at once: nothing is open between two parts
+            yield shard.name, {entry.name for entry in os.scandir(shard)}
 
     def count(self) -> int:
         """How many instances are on the disk; no folder of them is listed where the file system counts for us."""

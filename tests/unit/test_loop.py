@@ -14,7 +14,7 @@ from cxrnode.ledger.roundlines import round_lines
 from cxrnode.reception import Reception
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt
+from cxrnode.spool import Receipt, Spool
 from tests.ledgers import LEASE_S, T0, Bench
 
 MOST = 3
@@ -87,6 +87,26 @@ def test_one_receipt_that_cannot_be_read_keeps_no_other_from_the_ledger(bench: B
 
     assert sweep(bench.spool, bench.ledger) == 2
     assert bench.places() == {"on the disk, not yet in the ledger": 1, "waiting for the study to be complete": 2}
+
+
+def test_what_a_receiver_on_the_same_spool_left_behind_is_entered_by_another(tmp_path: Path) -> None:
+    """Red without `_look_through_a_part`: it would wait until any receiver is started anew."""
+    settings = Settings.model_validate({"node": {"state_dir": tmp_path}, "receiving": {"reserve_gb": 0}})
+    reception, ledger = Reception(settings), Ledger(settings.ledger_url)
+    spool, now = Spool(settings.node.spool_dir), T0
+    reception.turn(now)
+    spool.store(b"x", Receipt(spool.key_for("1.1"), "1.1", *"abcd", 1, *"jklm", T0.isoformat()))
+
+    def place() -> str:
+        (line,) = account(ledger, spool).lines
+        return line.place
+
+    while place() == "on the disk, not yet in the ledger":
+        now += timedelta(seconds=1)
+        assert now < T0 + timedelta(minutes=20)
+        reception.turn(now)
+
+    assert place() == "waiting for the study to be complete"
 
 
 def test_an_instance_that_is_gone_from_the_disk_does_not_balance(bench: Bench) -> None:
