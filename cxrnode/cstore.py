@@ -83,6 +83,26 @@ def file_head(asked: Request, transfer_syntax_uid: str, maker: str, version: str
     return bytes(128) + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(meta)) + meta
 
 
+def pdvs(pdu: memoryview) -> Iterator[tuple[int, int, memoryview, int]]:
+    """Context, control header and fragment of each PDV in a P-DATA-TF PDU, and where it ends there (PS3.8 9.3.5).
+
+    Raises Unreadable, struct.error for one that does not fit.
+    """
+    at = PDU_HEAD.size
+    while at < len(pdu):
+        length, context_id, control = PDV_HEAD.unpack_from(pdu, at)
+        end = at + 4 + length
+        if length < 2 or end > len(pdu):
+            raise Unreadable(f"a PDV of {length} bytes in a PDU of {len(pdu)}; wanted one that fits")
+        yield context_id, control, pdu[at + PDV_HEAD.size : end], end
+        at = end
+
+
+def pdu_of(pdvs: memoryview | bytes) -> bytes:
+    """A P-DATA-TF PDU of these."""
+    return PDU_HEAD.pack(P_DATA, len(pdvs)) + pdvs
+
+
 def _elements(command: bytes) -> dict[int, bytes]:
     """The elements of group 0000, Implicit VR Little Endian (PS3.7 6.3.1). Raises Unreadable."""
     found, at = {}, 0
@@ -104,7 +124,7 @@ def _pdus(command: bytes, context_id: int, largest: int) -> Iterator[bytes]:
         piece = command[at : at + room]
         control = COMMAND | (LAST if at + room >= len(command) else 0)
         pdv = PDV_HEAD.pack(len(piece) + 2, context_id, control) + piece
-        yield PDU_HEAD.pack(P_DATA, len(pdv)) + pdv
+        yield pdu_of(pdv)
 
 
 def _number(value: bytes) -> int:

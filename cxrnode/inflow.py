@@ -16,18 +16,23 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
 
-from cxrnode.cstore import C_STORE_RQ, COMMAND, LAST, P_DATA, PDU_HEAD, PDV_HEAD, Request, field, request, response
+from cxrnode.cstore import C_STORE_RQ, COMMAND, LAST, P_DATA, PDU_HEAD, Request, field, pdu_of, pdvs, request, response
 from cxrnode.doorway import LARGEST_PDU, MB, Doorway, received
+from cxrnode.draft import MOST_PIECES
 from cxrnode.errors import Unreadable
 from cxrnode.faultpoints import Point, reached
+from cxrnode.log import logger
 
+LOG = logger("inflow")
 READY = "Sta6"
 """The state of an association over which data may come (PS3.8 9.2.1)."""
 CONNECTION_ENDED, NOT_A_PDU = "Evt17", "Evt19"
 SLICE_MS = 20
 """So long the reactor waits for the socket before it looks whether pynetdicom has something to send."""
 LONGEST_COMMAND = 2**14
-"""Bytes of a command set, gathered; a C-STORE-RQ has some 200."""
+"""Bytes of a command set; a C-STORE-RQ has some 200."""
+MOST_GATHERED = 2**18
+"""Bytes of the PDUs that hold one, empty pieces included."""
 MOST_AHEAD = 4
 """Messages one after another that were sent ahead of our answer: no asynchronous operations are negotiated."""
 
@@ -43,6 +48,10 @@ class Arrival(Protocol):
 
     def drop(self) -> None:
         """Nothing more of it will come."""
+
+
+class Overload(Unreadable):
+    """More than its peer may send."""
 
 
 Begin = Callable[[Association, Request, PresentationContext], Arrival]
@@ -77,6 +86,8 @@ class Inflow:
         self._contexts: dict[int, PresentationContext] = {}
         self._arrival: Arrival | None = None
         self._size = self._ahead = 0
+        self._more = False
+        """whether more comes in the same PDU"""
 
     def _whatever_happens(self) -> bool:
         """A turn of pynetdicom's reactor of PDUs; True: something came."""
@@ -105,15 +116,22 @@ class Inflow:
                     self._leave()
                 return False
             self._dul._idle_timer.restart()  # noqa: SLF001
-            try:
-                self._take_pdu()
-            except OSError:
-                self._end(CONNECTION_ENDED)
-            except (Unreadable, struct.error):
-                self._end(NOT_A_PDU)
+            self._take_pdu_whatever_it_is()
             if not self._dul.event_queue.empty():
                 return True
         return False
+
+    def _take_pdu_whatever_it_is(self) -> None:
+        try:
+            self._take_pdu()
+        except OSError:
+            self._end(CONNECTION_ENDED)
+        except Overload as error:
+            self._leave()
+            self._doorway.abort(self._association, str(error))
+        except (Unreadable, struct.error) as error:
+            LOG.warning("association ended", reason=str(error), address=self._association.requestor.address)
+            self._end(NOT_A_PDU)
 
     def _something_came(self) -> bool:
         if self._from < self._to:
@@ -138,28 +156,33 @@ class Inflow:
         self._take_pdvs(pdu)
 
     def _take_pdvs(self, pdu: memoryview) -> None:
-        at = PDU_HEAD.size
-        while at < len(pdu):
-            length, context_id, control = PDV_HEAD.unpack_from(pdu, at)
-            end = at + 4 + length
-            if length < 2 or end > len(pdu):
-                raise Unreadable(f"a PDV of {length} bytes in a PDU of {len(pdu)}; wanted one that fits")
-            piece = pdu[at + PDV_HEAD.size : end]
+        begun = PDU_HEAD.size
+        for context_id, control, piece, end in pdvs(pdu):
+            if not self._command and self._arrival is None:
+                self._context_id = context_id
+            elif context_id != self._context_id:
+                raise Unreadable(f"a message goes on under presentation context {context_id}; wanted one for all of it")
+            self._more = end < len(pdu)
             if self._request is not None and self._arrival is not None:
                 self._write(self._request, self._arrival, piece, control)
-                if self._arrival is None and end < len(pdu):
-                    raise Unreadable("more in a PDU after the last of a data set; wanted its end")
-            elif not control & COMMAND or len(self._command) + len(piece) > LONGEST_COMMAND:
-                self._give(self._gathered + bytes(pdu))
+            elif self._is_for_pynetdicom(piece, control):
+                self._give(self._gathered + pdu_of(pdu[begun:]))
                 return
-            else:
-                self._command += piece
-                if control & LAST and not self._asked_to_store(context_id):
-                    self._give(self._gathered + bytes(pdu))
-                    return
-            at = end
+            if not self._command:
+                begun = end
         if self._command:
-            self._gathered += bytes(pdu)
+            self._gathered += pdu_of(pdu[begun:])
+            if len(self._gathered) > MOST_GATHERED:
+                raise Unreadable(f"a command in PDUs of more than {MOST_GATHERED} bytes; wanted a shorter one")
+
+    def _is_for_pynetdicom(self, piece: memoryview, control: int) -> bool:
+        """Whether a command that is whole by this piece is none of ours. Raises Unreadable."""
+        if not control & COMMAND:
+            raise Unreadable("a data set without its command; wanted that first")
+        if len(self._command) + len(piece) > LONGEST_COMMAND:
+            raise Unreadable(f"a command of more than {LONGEST_COMMAND} bytes; wanted a shorter one")
+        self._command += piece
+        return bool(control & LAST) and not self._asked_to_store(self._context_id)
 
     def _asked_to_store(self, context_id: int) -> bool:
         """Whether the command was a C-STORE-RQ, whose data set is taken from now on. Raises Unreadable."""
@@ -175,8 +198,9 @@ class Inflow:
         if context is None:
             raise Unreadable(f"a C-STORE-RQ under presentation context {context_id}; wanted an accepted one")
         asked = request(command)
-        self._request, self._context_id, self._gathered, self._size = asked, context_id, b"", 0
-        self._association._reactor_checkpoint.clear()  # noqa: SLF001  it rests until something is given to it
+        self._request, self._gathered, self._size = asked, b"", 0
+        if self._association.dimse.msg_queue.empty():  # else an earlier message waits to be answered
+            self._association._reactor_checkpoint.clear()  # noqa: SLF001  it rests until something is given to it
         self._arrival = arrival = self._begin(self._association, asked, context)
         if not asked.has_data_set:
             self._answer(asked, arrival)
@@ -189,11 +213,12 @@ class Inflow:
         self._size += len(piece)
         if self._size > self._largest:
             wanted = f"wanted {self._largest // MB} MB at the most (receiving.largest_instance_mb)"
-            self._abort(f"a message of more than {self._size} bytes; {wanted}")
-            return
-        self._pieces.append(piece)
-        if control & LAST:
+            raise Overload(f"a message of more than {self._size} bytes; {wanted}")
+        if piece:
+            self._pieces.append(piece)
+        if control & LAST or len(self._pieces) == MOST_PIECES:
             self._write_out()
+        if control & LAST:
             self._answer(asked, arrival)
 
     def _write_out(self) -> None:
@@ -208,10 +233,9 @@ class Inflow:
             status, comment = arrival.finish()
         finally:
             arrival.drop()
-        self._ahead = self._ahead + 1 if self._from < self._to or self._poll.poll(0) else 0
+        self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._poll.poll(0) else 0
         if self._ahead > MOST_AHEAD:
-            self._abort(f"{self._ahead} messages were sent ahead of their answers; wanted one")
-            return
+            raise Overload(f"{self._ahead} messages were sent ahead of their answers; wanted one")
         largest = self._association.requestor.maximum_length or 0
         self._socket.sendall(response(asked, self._context_id, status, comment, largest))
         self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)  # a sender that waits for ours is not kept waiting
@@ -251,10 +275,6 @@ class Inflow:
     def _end(self, event: str) -> None:
         self._leave()
         self._dul.event_queue.put(event)
-
-    def _abort(self, reason: str) -> None:
-        self._leave()
-        self._doorway.abort(self._association, reason)
 
     def _leave(self) -> None:
         """Drop what is not whole; both of pynetdicom's reactors do as ever."""

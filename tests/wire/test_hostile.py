@@ -1,0 +1,138 @@
+"""Messages that no honest peer sends, on an association that the receiver has granted: each ends where it should."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from cxrnode.arrival import StoreArrival
+from cxrnode.doorway import LARGEST_PDU
+from cxrnode.draft import MOST_PIECES
+from tests.builders import DX_PRESENTATION, make_cxr
+from tests.fuzz import pdus
+from tests.invariants import not_on_disk
+from tests.nodes import saved
+from tests.wire.test_inflow import ECHO, associated
+from tests.wire.test_receive import Bench
+
+FILM = make_cxr()
+CONTENT = pdus.encoded(FILM)
+COMMAND = pdus.store_command(DX_PRESENTATION, FILM.SOPInstanceUID)
+ASKED = pdus.pdu(pdus.DATA, pdus.pdv(1, 3, COMMAND))
+EMPTY = pdus.pdv(1, pdus.COMMAND, b"")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    made.receiver.start()
+    yield made
+    made.receiver.stop()
+
+
+def data(*pdvs: bytes) -> bytes:
+    """One P-DATA-TF PDU."""
+    return pdus.pdu(pdus.DATA, b"".join(pdvs))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [ASKED, data(pdus.pdv(1, 0, CONTENT[:999])), data(pdus.pdv(3, pdus.LAST, CONTENT[999:]))],
+        [data(pdus.pdv(3, pdus.COMMAND, COMMAND[:50])), data(pdus.pdv(1, 3, COMMAND[50:]))],
+        [data(pdus.pdv(1, pdus.COMMAND, b"\0")), *[data(EMPTY * ((LARGEST_PDU - 6) // 6))] * 2],
+        [data(pdus.pdv(1, pdus.COMMAND, bytes(LARGEST_PDU - 6)))] * 2,
+        [data(pdus.pdv(1, 0, CONTENT[:999]))],
+        [ASKED, data(pdus.pdv(1, 0, CONTENT[:999])), ECHO],
+        [ASKED, ASKED],
+    ],
+    ids=[
+        "data set under two contexts",
+        "command under two contexts",
+        "empty pieces of a command without end",
+        "a command without end",
+        "a data set without a command",
+        "a command within a data set",
+        "a command in the place of the data set",
+    ],
+)
+def test_a_message_that_is_none_ends_the_association_and_leaves_nothing(bench: Bench, wrong: Sequence[bytes]) -> None:
+    """Seen red: the first stored under both; the commands were gathered in memory for as long as they came."""
+    peer = associated(bench)
+    answers = peer.send(*wrong).rest()  # TimeoutError where it waits for more
+    peer.__exit__(None, None, None)
+
+    assert [kind for kind, _ in answers] == [pdus.ABORT]
+    assert (bench.receipts, list(bench.spool.keys())) == ([], [])
+    assert list((bench.spool.root / "incoming").iterdir()) == []
+    assert bench.send(FILM)[0].Status == 0
+
+
+def test_several_messages_in_one_pdu_are_answered_once_each_and_in_turn(bench: Bench, tmp_path: Path) -> None:
+    """Seen red: what was answered already went to pynetdicom with the rest of its PDU, and was answered again."""
+    without = pdus.store_command(DX_PRESENTATION, FILM.SOPInstanceUID, pdus.NO_DATA_SET)
+    echo = pdus.command(pdus.C_ECHO_RQ, AffectedSOPClassUID=pdus.VERIFICATION)
+    peer = associated(bench)
+    peer.send(data(pdus.pdv(1, 3, without), pdus.pdv(1, 3, COMMAND), pdus.pdv(1, 2, CONTENT), pdus.pdv(3, 3, echo)))
+    answers = peer.until_silent(0.5)
+    released, _ = peer.ask(pdus.RELEASE)
+    peer.__exit__(None, None, None)
+
+    assert (pdus.statuses(answers), released) == ([0xC000, 0, 0], pdus.RELEASE_RP)
+    assert list(not_on_disk(bench.spool, [saved(FILM, tmp_path / "film.dcm")])) == []
+
+
+def test_a_data_set_in_crumbs_is_written_before_they_fill_the_memory(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seen red: 174,000 empty pieces of one PDU were kept, 36 MB of them."""
+    most: list[int] = []
+    write = StoreArrival.write
+
+    def note(arrival: StoreArrival, pieces: Sequence[memoryview]) -> None:
+        most.append(len(pieces))
+        write(arrival, pieces)
+
+    monkeypatch.setattr(StoreArrival, "write", note)
+    crumbs = [pdus.pdv(1, 0, CONTENT[at : at + 1]) + pdus.pdv(1, 0, b"") for at in range(20_000)]
+    peer = associated(bench)
+    answer = peer.ask(ASKED + data(*crumbs) + data(pdus.pdv(1, pdus.LAST, CONTENT[20_000:])))
+    peer.__exit__(None, None, None)
+
+    assert pdus.statuses([answer]) == [0]
+    assert max(most) == MOST_PIECES
+    assert list(not_on_disk(bench.spool, [saved(FILM, tmp_path / "film.dcm")])) == []
+
+
+def test_an_echo_is_answered_although_a_store_came_right_behind_it(bench: Bench) -> None:
+    """Seen red: the reactor rested before it had looked, until the data set was whole."""
+    peer = associated(bench)
+    echoes = [peer.send(ECHO + ASKED).receive()]
+    stored = peer.ask(data(pdus.pdv(1, pdus.LAST, CONTENT)))
+    peer.__exit__(None, None, None)
+
+    assert pdus.statuses([*echoes, stored]) == [0, 0]
+
+
+def test_pdus_without_anything_in_them_change_nothing(bench: Bench) -> None:
+    nothing = data() + data(pdus.pdv(1, pdus.COMMAND, b""))
+    peer = associated(bench)
+    answers = [peer.ask(nothing + ASKED + data() + data(pdus.pdv(1, 0, b"")) + data(pdus.pdv(1, 2, CONTENT)))]
+    answers.append(peer.ask(data() + ECHO))
+    peer.__exit__(None, None, None)
+
+    assert pdus.statuses(answers) == [0, 0]
+
+
+@pytest.mark.parametrize("largest", [1, 7, 30, 2**31])
+def test_no_answer_is_longer_than_its_peer_takes(bench: Bench, largest: int) -> None:
+    asked = pdus.associate().replace(struct.pack(">L", 16384), struct.pack(">L", largest))
+    with pdus.Peer(bench.settings.port) as peer:
+        assert peer.ask(asked)[0] == pdus.ASSOCIATE_AC
+        peer.send(pdus.store(FILM))
+        answers = peer.until_silent(0.5)
+
+    assert max(len(body) for _, body in answers) <= max(largest, 7)
+    whole = bytes(6) + b"".join(body[6:] for _, body in answers)
+    assert pdus.statuses([(pdus.DATA, whole)]) == [0]
