@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -49,25 +50,26 @@ def paint(greys: NDArray[np.uint8], values: NDArray[np.float32], strength: float
     alone. Where the map lies below FLOOR every pixel keeps its grey exactly; elsewhere colour and opacity are in 256
     steps, which is within two levels of what they would be without.
     """
-    picture = Image.fromarray(greys).convert("RGB")
+    picture = np.asarray(cv2.cvtColor(greys, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     if strength > 0.0:
-        levels = Image.fromarray(np.rint(values * 255).astype(np.uint8))
-        picture.paste(_coloured(levels), mask=levels.point(_opacities(strength)))
-    return picture
-
-
-def _coloured(levels: Image.Image) -> Image.Image:
-    """Levels of 0 to 255 in the heat's colours."""
-    levels = levels.copy()
-    levels.putpalette(_palette())
-    return levels.convert("RGB")
+        levels, opacities = cv2.convertScaleAbs(values, alpha=255), _opacities(strength)
+        left, top, width, height = cv2.boundingRect(cv2.LUT(levels, opacities))
+        if not height:
+            return Image.fromarray(picture)
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        levels, part = np.ascontiguousarray(levels[rows, columns]), np.ascontiguousarray(greys[rows, columns])
+        kept = cv2.multiply(part, cv2.LUT(levels, 255 - opacities), scale=1 / 255)
+        laid = np.rint(_palette() * (opacities / 255.0)[:, None]).astype(np.uint8)
+        picture[rows, columns] = cv2.merge([cv2.add(kept, cv2.LUT(levels, channel)) for channel in laid.T.copy()])
+    return Image.fromarray(picture)
 
 
 @cache
-def _palette() -> bytes:
-    return np.rint(colours(LEVELS)).astype(np.uint8).tobytes()
+def _palette() -> NDArray[np.float32]:
+    """(256, 3) in 0 to 255."""
+    return colours(LEVELS)
 
 
-def _opacities(strength: float) -> list[int]:
+def _opacities(strength: float) -> NDArray[np.uint8]:
     """For each of 256 levels of a map, 0 to 255."""
-    return [round(one) for one in 255 * strength * np.clip((LEVELS - FLOOR) / (HALF - FLOOR), 0.0, 1.0)]
+    return np.rint(255 * strength * np.clip((LEVELS - FLOOR) / (HALF - FLOOR), 0.0, 1.0)).astype(np.uint8)

@@ -15,7 +15,7 @@ HALO_COLOUR = (0, 0, 0)
 BOLD = "DejaVuSans-Bold.ttf"
 SIDES = {Side.LEFT: " L", Side.RIGHT: " R", None: ""}
 FINER = 4
-"""Lines are drawn this much larger, then made small, so that their edges are smooth."""
+"""Lines are drawn this much larger, then halved twice, so that their edges are smooth: OpenCV halves in an instant."""
 SUBPIXEL_BITS = 4
 SUBPIXEL = 2**SUBPIXEL_BITS
 
@@ -34,8 +34,9 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
     within, size = [outline - (left, top) for outline in outlines], (right - left, bottom - top)
     part = np.array(picture.crop((left, top, right, bottom)))
     halo, line = lines(size, within, 2 * width), lines(size, within, width)
-    where = halo > 0
-    part[where] = _cover(_cover(part[where], HALO_COLOUR, halo[where]), COLOUR, line[where])
+    if (drawn := cv2.findNonZero(halo)) is not None:
+        x, y = drawn.reshape(-1, 2).T
+        part[y, x] = _cover(_cover(part[y, x], HALO_COLOUR, halo[y, x]), COLOUR, line[y, x])
     picture.paste(Image.fromarray(part), (left, top))
     for number, (region, outline) in enumerate(zip(regions, outlines, strict=True), start=1):
         _label(picture, outline, f"{number}{SIDES[region.side]}")
@@ -51,7 +52,8 @@ def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width:
     mask = np.zeros((size[1] * FINER, size[0] * FINER), dtype=np.uint8)
     points = [np.rint((outline * FINER - 0.5) * SUBPIXEL).astype(np.int32) for outline in outlines]
     cv2.polylines(mask, points, isClosed=True, color=(255.0,), thickness=round(width * FINER), shift=SUBPIXEL_BITS)
-    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    half = cv2.resize(mask, (size[0] * 2, size[1] * 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(half, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _cover(pixels: NDArray[np.uint8], colour: tuple[int, int, int], over: NDArray[np.uint8]) -> NDArray[np.uint8]:

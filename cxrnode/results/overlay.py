@@ -18,10 +18,14 @@ from cxrnode.results.context import ResultContext
 from cxrnode.results.heat import opacity, paint
 from cxrnode.results.outline import trace
 from cxrnode.results.pen import NOMINAL
+from cxrnode.results.smaller import smaller
 from cxrnode.results.words import NOTICE, outcome_sentence, plain
 
 SMALLEST_SIDE = 640
 """A smaller radiograph is enlarged until the whole overlay is this long, so that its banner can be read."""
+
+LARGE = 4.0
+"""Pillow, with a reducing gap of 2, shrinks a picture so many times as large in two steps."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def draw(
     radiograph = Radiograph.of(film)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
-    eight_bits = np.rint(np.clip(_resized(radiograph, size), 0.0, 1.0) * 255).astype(np.uint8)
+    greys = np.maximum(_resized(radiograph, size), 0.0)
+    eight_bits = np.asarray(cv2.convertScaleAbs(greys, alpha=255), dtype=np.uint8)
     values = reading.finding.heatmap.resized(frame.rows, frame.columns)
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0
 
@@ -86,6 +91,9 @@ def _resized(radiograph: Radiograph, size: tuple[int, int]) -> NDArray[np.float3
         rows, columns = greys.shape
         greys = np.asarray(cv2.resize(greys, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA), dtype=np.float32)
         edges = Edges(0.0, 0.0, *greys.shape[::-1])
+    by = (edges.right - edges.left) / size[0], (edges.bottom - edges.top) / size[1]
+    if 1.0 <= min(by) <= max(by) < LARGE:
+        return smaller(greys, edges, size)
     return np.asarray(Image.fromarray(greys).resize(size, Image.Resampling.BICUBIC, edges, 2.0))
 
 

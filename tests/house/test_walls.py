@@ -24,7 +24,7 @@ WALLS = {
     "torchmetrics": ("models",),
     "timm": ("models",),
     "safetensors": ("models",),
-    "scipy": ("models",),
+    "scipy": ("models", "cxrnode.results.smaller"),
     "pytorch_grad_cam": ("models",),
     "celery": ("cxrnode.jobs", "workers"),
     "kombu": ("cxrnode.jobs", "workers"),

@@ -15,7 +15,7 @@ from cxrnode.finding import Outcome, Reading, Region, Side
 from cxrnode.language import Words, load_words
 from cxrnode.results.banner import MARGIN, PAPER, banner_for
 from cxrnode.results.encode import encode
-from cxrnode.results.heat import FLOOR, opacity, paint
+from cxrnode.results.heat import FLOOR, colours, opacity, paint
 from cxrnode.results.outline import lines, trace
 from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
 from cxrnode.results.pen import NOMINAL
@@ -159,6 +159,20 @@ def test_no_strength_means_the_greys_themselves() -> None:
     greys = (radiograph_of(40, 50) * 255).astype(np.uint8)
 
     assert np.array_equal(np.asarray(paint(greys, heatmap().resized(40, 50), 0.0)), np.stack([greys] * 3, axis=-1))
+
+
+def test_heat_is_laid_over_the_greys_as_pillow_would_lay_it() -> None:
+    """Within a level, for the two shares of a pixel are rounded each; red when one is left out, or laid elsewhere."""
+    greys = (radiograph_of(200, 160) * 255).astype(np.uint8)
+    values = heatmap().resized(200, 160)
+    levels = np.rint(values * 255) / 255
+    share = np.rint(255 * 0.4 * np.clip((levels - FLOOR) / (0.5 - FLOOR), 0.0, 1.0)) / 255
+
+    painted = np.asarray(paint(greys, values, 0.4)).astype(np.float64)
+
+    expected = greys[..., None] * (1 - share[..., None]) + colours(levels) * share[..., None]
+    assert 0.1 < (share > 0).mean() < 0.9
+    assert np.abs(painted - expected).max() <= 1.01
 
 
 @pytest.mark.parametrize("shape", [(2048, 2500), (2500, 2048), (3000, 300), (300, 3000), (64, 64), (1, 1)])
