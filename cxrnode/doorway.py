@@ -27,29 +27,43 @@ from pynetdicom.events import Event
 
 from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
+from cxrnode.seats import NoSeatError, Seats
 from cxrnode.settings import Receiving
 
 LOG = logger("doorway")
 LARGEST_PDU = 2**20
 """Bytes, as announced (PS3.8 D.1); a PDU must be whole within `receiving.network_timeout_s`."""
 MOST_WAITING = 64
-"""Connections that have not asked for an association yet; one more, and the oldest of them is closed."""
+"""Connections in all that have not asked for an association yet; one more, and the oldest is closed."""
 MOST_UNANSWERED = 4
 """Messages sent ahead of our answer: no asynchronous operations are negotiated, so an honest peer sends one."""
 MB = 2**20
 
 
 class Doorway:
-    """Who is in, who waits, and what becomes of one that overstays or overloads."""
+    """Who is in, who waits, and what becomes of one that overstays or overloads.
 
-    def __init__(self, settings: Receiving) -> None:
+    One for each process that takes associations, over seats that they share; `ended` is told of each connection's end.
+    """
+
+    def __init__(
+        self,
+        settings: Receiving,
+        seats: Seats | None = None,
+        processes: int = 1,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self._seats = seats or Seats(settings.max_associations, settings.max_associations_per_sender)
+        self._ended, self._most_waiting = ended, max(1, MOST_WAITING // processes)
         self._lock = threading.Lock()
         self._waiting: list[Association] = []
-        self._seated: dict[Association, tuple[str, str]] = {}
+        self._seated: dict[Association, int] = {}
 
     def on_open(self, event: Event) -> None:
         """Give the connection its limits, and close the one that has waited longest when too many wait."""
+        thread: Any = event.assoc
+        thread.run = partial(self._run, event.assoc, thread.run)
         connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
         connection.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # else small objects wait for delayed ones
         connection.socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)  # nor does a sender's wait for its acknowledgement
@@ -60,7 +74,7 @@ class Doorway:
         with self._lock:
             self._waiting = [one for one in self._waiting if one.is_alive() and one not in self._seated]
             self._waiting.append(event.assoc)
-            oldest = self._waiting[0] if len(self._waiting) > MOST_WAITING else None
+            oldest = self._waiting[0] if len(self._waiting) > self._most_waiting else None
         if oldest is not None:
             LOG.warning("connection closed", reason="it asked for no association", address=oldest.requestor.address)
             _close(oldest)
@@ -85,20 +99,29 @@ class Doorway:
 
     def refusal(self, association: Association, calling_ae: str) -> str:
         """Why there is no seat for this association, empty when it has one now."""
-        sender = (calling_ae, association.requestor.address)
+        try:
+            seat = self._seats.take(calling_ae, association.requestor.address)
+        except NoSeatError as none:
+            return str(none)
         with self._lock:
-            self._seated = {one: by for one, by in self._seated.items() if one.is_alive()}
-            if len(self._seated) >= self._settings.max_associations:
-                return "too many associations"
-            if list(self._seated.values()).count(sender) >= self._settings.max_associations_per_sender:
-                return "too many associations of this AE title and address"
-            self._seated[association] = sender
-            return ""
+            self._seated[association] = seat
+        return ""
 
     def abort(self, association: Association, reason: str) -> None:
         """End an association whose peer holds more than is its."""
         LOG.warning("association aborted", reason=reason, address=association.requestor.address)
         association.abort(block=False)
+
+    def _run(self, association: Association, run: Callable[[], None]) -> None:
+        """The association's thread, from its beginning to its end."""
+        try:
+            run()
+        finally:
+            with self._lock:
+                seat = self._seated.pop(association, None)
+            if seat is not None:
+                self._seats.leave(seat)
+            self._ended()
 
 
 def received(connection: socket, size: int) -> bytes:

@@ -1,7 +1,7 @@
-"""The receiving process: the SCP, and beside it, in a process of its own, what the ledger makes of what it receives.
+"""The receiving process: it accepts; processes of its own are the SCP, and what the ledger makes of what that receives.
 
-A study costs the ledger more than an image costs the receiver, and two threads of one interpreter would wait for each
-other. The two begin and end together: `cxrnode receive` is one service.
+A study costs the ledger more than an image costs the SCP, and threads of one interpreter wait for each other. All of
+them begin and end together: `cxrnode receive` is one service.
 """
 
 import gc
@@ -9,23 +9,32 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from socket import AF_INET, AF_INET6, create_server, socket
 from typing import NoReturn
 
+from cxrnode.acceptors import Acceptors, Hatch
 from cxrnode.commitment import Report, Reports
+from cxrnode.doorway import Doorway
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import Ledger, commitments
 from cxrnode.log import logger
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
+from cxrnode.seats import Seats
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("entrance")
 LOOK_EVERY_S = 0.2
 """How often it looks whether it has to end."""
+MOST_PROCESSES = 4
+"""that take associations, where the settings say no number: on a larger machine the workers want the other cores"""
+BACKLOG = 128
+"""Connections that wait until they are accepted."""
 
 
 class Entrance:
@@ -35,33 +44,38 @@ class Entrance:
         self._settings = settings
         self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes
-        self._stopping = threading.Event()
+        receiving = settings.receiving
+        self._seats = Seats(receiving.max_associations, receiving.max_associations_per_sender)
+        self._processes = receiving.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
+        self._stopping = False
         self._receipts = -1
 
     def run(self) -> bool:
-        """Receive until `stop` is called; False: the intake ended before that."""
+        """Receive until `stop` is called; False: one of the processes ended before that."""
         self._spool.clear_incoming()
+        gc.freeze()  # what is here now stays, for all of them: no look for garbage need go through it
         intake = self._begin_intake()
-        node, receiving = self._settings.node, self._settings.receiving
-        reports = Reports(self._settings.destinations, receiving.senders, self.keep)
-        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
-        ended = False
-        gc.freeze()  # what is here now stays: no look for garbage need go through it
+        acceptors, ended = Acceptors(self._accept), False
         try:
-            receiver.start()
-            while not ended and not self._stopping.wait(LOOK_EVERY_S):
-                ended = os.waitpid(intake, os.WNOHANG) != (0, 0)
+            try:
+                acceptors.begin(self._processes)
+            finally:
+                os.close(self._receipts)  # the acceptors have it
+            with self._listening() as port:
+                while not self._stopping and not (ended := os.waitpid(intake, os.WNOHANG) != (0, 0)):
+                    if acceptors.one_has_ended():
+                        break
+                    with suppress(TimeoutError):
+                        acceptors.hand(_accepted(port))
         finally:
-            receiver.stop()
-            os.close(self._receipts)
+            acceptors.end()
             if not ended:
                 os.waitpid(intake, 0)
-            self._ledger.close()
-        return not ended
+        return self._stopping
 
     def stop(self) -> None:
         """End `run`; safe in a signal handler."""
-        self._stopping.set()
+        self._stopping = True
 
     def note(self, receipt: Receipt) -> None:
         """Told by the SCP once the bytes are durable; the ledger learns of it at once when it can."""
@@ -74,6 +88,31 @@ class Entrance:
         reached(Point.AFTER_REPORT)
         self._tell("")
         return known
+
+    def _listening(self) -> socket:
+        """The port. Raises OSError when it is taken."""
+        node, receiving = self._settings.node, self._settings.receiving
+        family = AF_INET6 if ":" in receiving.host else AF_INET
+        port = create_server((receiving.host, receiving.port), family=family, backlog=BACKLOG)
+        port.settimeout(LOOK_EVERY_S)
+        LOG.info("listening", ae_title=node.ae_title, host=receiving.host, port=receiving.port)
+        return port
+
+    def _accept(self, hatch: Hatch) -> None:
+        """What each process does that takes associations."""
+        node, receiving = self._settings.node, self._settings.receiving
+        reports = Reports(self._settings.destinations, receiving.senders, self.keep)
+        doorway = Doorway(receiving, self._seats, self._processes, hatch.ended)
+        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports, doorway)
+        receiver.wait()
+        while (connection := hatch.connection()) is not None:
+            try:
+                receiver.take(connection)
+            except OSError:  # it has ended already
+                connection.close()
+                hatch.ended()
+        receiver.stop()
+        self._ledger.close()
 
     def _tell(self, line: str) -> None:
         with suppress(OSError):  # the intake has died, and so will this process: the next one finds all on the disk
@@ -92,6 +131,18 @@ class Entrance:
             _take_in(self._settings, inbox)
         os.close(inbox)
         return process
+
+
+def _accepted(port: socket) -> socket:
+    """The next connection. Raises TimeoutError when there was none for a while, or none can be taken just now."""
+    try:
+        return port.accept()[0]
+    except TimeoutError:
+        raise
+    except OSError as error:
+        LOG.warning("no connection taken", reason=error.strerror)
+        time.sleep(LOOK_EVERY_S)
+        raise TimeoutError from error
 
 
 def _take_in(settings: Settings, inbox: int) -> NoReturn:

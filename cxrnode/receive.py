@@ -4,7 +4,9 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 """
 
 import logging
+import os
 from collections.abc import Callable
+from socket import socket
 from typing import cast
 
 from pydicom import Dataset
@@ -12,7 +14,7 @@ from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
@@ -36,6 +38,16 @@ LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
 
+class Handed(ThreadedAssociationServer):
+    """Of pynetdicom's server all but the port: it is given connections."""
+
+    def server_bind(self) -> None:
+        """Nothing is bound."""
+
+    def server_activate(self) -> None:
+        """Nor listened to."""
+
+
 class Receiver:
     """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable.
 
@@ -49,48 +61,63 @@ class Receiver:
         spool: Spool,
         note: Callable[[Receipt], None],
         reports: Reports | None = None,
+        doorway: Doorway | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._settings = settings
         self._spool = spool
         self._note = note
         self._reports = reports or Reports()
-        self._doorway = Doorway(settings)
+        self._doorway = doorway or Doorway(settings)
         self._contexts: list[PresentationContext] = []
         self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
-        entity = application_entity(self._ae_title, self._settings)
-        self._contexts = entity.supported_contexts
-        server = entity.start_server(
-            (self._settings.host, self._settings.port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, self._doorway.on_open),
-                (evt.EVT_CONN_OPEN, self._on_open),
-                (evt.EVT_FSM_TRANSITION, self._doorway.on_transition),
-                (evt.EVT_PDU_RECV, self._doorway.on_pdu),
-                (evt.EVT_REQUESTED, self._on_requested),
-                (evt.EVT_ACCEPTED, lambda _event: reached(Point.ACCEPTED)),
-                (evt.EVT_ABORTED, _on_aborted),
-                (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
-                (evt.EVT_N_EVENT_REPORT, self._on_report),
-                (evt.EVT_N_ACTION, lambda _event: decline_request()),
-            ],
-        )
-        server = cast(ThreadedAssociationServer, server)  # as it does not block
-        server.contexts = []  # they would be copied for each connection, which takes 0.3 s
-        self._server = server
+        entity, where, events = self._entity()
+        self._serve(entity.start_server(where, block=False, evt_handlers=events))
         LOG.info("listening", ae_title=self._ae_title, host=self._settings.host, port=self._settings.port)
+
+    def wait(self) -> None:
+        """Be ready for connections that another process accepts."""
+        entity, where, events = self._entity()
+        self._serve(entity.make_server(where, evt_handlers=events, server_class=Handed))
+
+    def take(self, connection: socket) -> None:
+        """Have a thread serve this connection. Raises OSError when it has ended."""
+        if self._server is not None:
+            self._server.process_request(connection, connection.getpeername())
+            self._server.service_actions()
 
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
             self._server.ae.shutdown()
             self._server = None
+
+    def _entity(self) -> tuple[ApplicationEntity, tuple[str, int], list[EventHandlerType]]:
+        """What is negotiated, where, and what happens then."""
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
+        entity = application_entity(self._ae_title, self._settings)
+        self._contexts = entity.supported_contexts
+        events: list[EventHandlerType] = [
+            (evt.EVT_CONN_OPEN, self._doorway.on_open),
+            (evt.EVT_CONN_OPEN, self._on_open),
+            (evt.EVT_FSM_TRANSITION, self._doorway.on_transition),
+            (evt.EVT_PDU_RECV, self._doorway.on_pdu),
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_ACCEPTED, lambda _event: reached(Point.ACCEPTED)),
+            (evt.EVT_ABORTED, _on_aborted),
+            (evt.EVT_C_ECHO, lambda _event: StoreStatus.SUCCESS),
+            (evt.EVT_N_EVENT_REPORT, self._on_report),
+            (evt.EVT_N_ACTION, lambda _event: decline_request()),
+        ]
+        return entity, (self._settings.host, self._settings.port), events
+
+    def _serve(self, server: object) -> None:
+        self._server = cast(ThreadedAssociationServer, server)
+        self._server.contexts = []  # they would be copied for each connection, which takes 0.3 s
 
     def _on_open(self, event: Event) -> None:
         """Have what it stores taken past pynetdicom."""
@@ -135,7 +162,7 @@ class Receiver:
         if not self._storage.issuperset((asked.sop_class_uid, context.abstract_syntax)):
             raise Unreadable("a C-STORE-RQ of another SOP class than those of storage; wanted one that was negotiated")
         calling, address = association.requestor.ae_title.strip(), association.requestor.address
-        over = f"{id(association):x}-{association.name.rpartition('@')[2]}"
+        over = f"{os.getpid()}-{id(association):x}-{association.name.rpartition('@')[2]}"
         sent = Sent(calling, self._ae_title, address, over, is_stat(self._settings, calling, address))
         return StoreArrival(self._spool, self._note, asked, str(context.transfer_syntax[0]), sent)
 

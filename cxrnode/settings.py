@@ -53,6 +53,7 @@ class Receiving(Part):
     longest_wait_s: Positive = 120.0
     senders: tuple[Sender, ...] = ()
     storage_classes: Literal["all"] | tuple[str, ...] = "all"
+    processes: int = Field(default=0, ge=0, le=64)
     max_associations: int = Field(default=32, ge=1, le=1000)
     max_associations_per_sender: int = Field(default=8, ge=1, le=1000)
     largest_instance_mb: int = Field(default=1024, ge=1, le=1024)

@@ -1,15 +1,16 @@
 """Everything on one machine: embedded broker, receiver, workers, Flower; each supervised, all ended together."""
 
-import ctypes
 import secrets
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from cxrnode import broker
+from cxrnode.acceptors import end_with_parent
 from cxrnode.log import logger
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
@@ -20,7 +21,6 @@ from models.gatecard import check_gate
 from models.lungcard import check_lungs
 
 LOG = logger("up")
-PR_SET_PDEATHSIG = 1
 GRACE_S = 20.0
 SOON_S = 5.0
 """A child that ends sooner than this after its start is started again only after as long."""
@@ -40,7 +40,7 @@ class Child:
         self.process = subprocess.Popen(  # noqa: S603  our own commands, no shell
             self.command,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  no threads here
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509  no threads here
         )
         self.started = time.monotonic()
         LOG.info("started", child=self.name, pid=self.process.pid)
@@ -125,9 +125,3 @@ def flower_password(settings: Settings) -> str:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably({path: secrets.token_urlsafe(18).encode()})
     return path.read_text(encoding="ascii").strip()
-
-
-def _end_with_parent() -> None:
-    """SIGTERM for this child when its supervisor dies, however it dies (prctl(2)); elsewhere than on Linux nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -41,8 +41,9 @@ def _sync_file_range() -> Callable[..., int] | None:
     return call
 
 
-FLUSHING = ThreadPoolExecutor(16, "flush")
-"""Threads that wait for the disk."""
+FLUSHING: list[ThreadPoolExecutor] = []
+"""Threads that wait for the disk: a pool, once one is wanted; a process that is forked begins without."""
+os.register_at_fork(after_in_child=FLUSHING.clear)
 SYNC_FILE_RANGE = _sync_file_range()
 SYNC_FILE_RANGE_WRITE = 2
 
@@ -63,7 +64,9 @@ def for_its_owner(name: str, flags: int) -> int:
 
 def at_once(first: Callable[[], None], *others: Callable[[], None]) -> None:
     """Wait for the disk in several ways at once: it flushes its cache once then, and not for each. Raises OSError."""
-    beside = [FLUSHING.submit(one) for one in others]
+    if others and not FLUSHING:
+        FLUSHING.append(ThreadPoolExecutor(16, "flush"))
+    beside = [FLUSHING[0].submit(one) for one in others]
     try:
         first()
     finally:

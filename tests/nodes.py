@@ -87,15 +87,8 @@ class RunningNode:
 
     def children(self) -> dict[int, str]:
         """The pids of every process below `up`, with their command lines."""
-        found: dict[int, str] = {}
-        parents = [self.process.pid]
-        while parents:
-            parent = parents.pop()
-            for task in Path(f"/proc/{parent}/task").glob("*/children"):
-                for pid in map(int, task.read_text().split()):
-                    found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-                    parents.append(pid)
-        return found
+        below = beneath(self.process.pid)
+        return {pid: Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in below}
 
     def redis_cli(self, *words: str) -> str:
         """Speak to the embedded broker over its socket."""
@@ -149,6 +142,12 @@ def running_node(
             process.wait(60)
     left = {pid: command for pid, command in children.items() if Path(f"/proc/{pid}").exists()}
     assert not left, f"left running: {left}"
+
+
+def beneath(pid: int) -> list[int]:
+    """The pids of every process below this one."""
+    children = [int(one) for task in Path(f"/proc/{pid}/task").glob("*/children") for one in task.read_text().split()]
+    return [one for child in children for one in (child, *beneath(child))]
 
 
 def saved(instance: Dataset, path: Path) -> Path:

@@ -21,6 +21,7 @@ from tests.databases import ledger_url
 from tests.fuzz import pdus
 from tests.fuzz.campaign import resident_mb, settled
 from tests.fuzz.hostile import film
+from tests.nodes import beneath
 
 STARTS_WITHIN_S = 60
 OWN_FILES = {"image.dcm", "receipt.json"}
@@ -34,6 +35,8 @@ class Target:
     process: subprocess.Popen[bytes]
     folder: Path
     sent: int = 0
+    status: int = 0
+    """with which it ends"""
 
     @property
     def port(self) -> int:
@@ -88,19 +91,24 @@ class Target:
         return self.settings.node.spool_dir
 
     @property
+    def pids(self) -> list[int]:
+        """Its processes: the one that accepts, the one that keeps the ledger, then those that take associations."""
+        return [self.process.pid, *beneath(self.process.pid)]
+
+    @property
     def threads(self) -> int:
-        """Its threads."""
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+        """Its threads, in all its processes."""
+        return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in self.pids)
 
     @property
     def handles(self) -> int:
         """Its open files and sockets."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
 
     @property
     def memory_mb(self) -> float:
         """Its memory."""
-        return resident_mb(self.process.pid)
+        return sum(map(resident_mb, self.pids))
 
 
 @contextmanager
@@ -121,7 +129,7 @@ def receiving(folder: Path, **settings: object) -> Iterator[Target]:
             assert settled(target.listens, STARTS_WITHIN_S), (folder / "node.log").read_text()[-3000:]
             yield target
             target.process.send_signal(signal.SIGTERM)
-            assert target.process.wait(30) == 0, "it does not end when told to"
+            assert target.process.wait(30) == target.status, "it does not end when told to"
         finally:
             target.process.kill()
             target.process.wait()

@@ -1,0 +1,40 @@
+"""Who sits in the receiver: a place for each association, in memory that all processes that take associations share."""
+
+import hashlib
+import mmap
+from multiprocessing import get_context
+
+DIGEST = 16
+"""Bytes of a place: zero where it is free, else a digest of who sits there."""
+FREE = bytes(DIGEST)
+
+
+class NoSeatError(Exception):
+    """Why there is none."""
+
+
+class Seats:
+    """So many places in all, and so many for one sender; made before the processes are, and held by them together."""
+
+    def __init__(self, most: int, most_per_sender: int) -> None:
+        self._most, self._most_per_sender = most, most_per_sender
+        self._places = mmap.mmap(-1, most * DIGEST)
+        self._lock = get_context("fork").Lock()
+
+    def take(self, calling_ae: str, address: str) -> int:
+        """A place for this sender, to be left again. Raises NoSeatError."""
+        who = hashlib.blake2b(f"{calling_ae}\n{address}".encode(), digest_size=DIGEST).digest()
+        with self._lock:
+            sitting = [self._places[at : at + DIGEST] for at in range(0, self._most * DIGEST, DIGEST)]
+            if FREE not in sitting:
+                raise NoSeatError("too many associations")
+            if sitting.count(who) >= self._most_per_sender:
+                raise NoSeatError("too many associations of this AE title and address")
+            place = sitting.index(FREE)
+            self._places[place * DIGEST : (place + 1) * DIGEST] = who
+            return place
+
+    def leave(self, place: int) -> None:
+        """Let another have this place."""
+        with self._lock:
+            self._places[place * DIGEST : (place + 1) * DIGEST] = FREE
