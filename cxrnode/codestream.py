@@ -48,6 +48,11 @@ def check_whole(frame: bytes, syntax: UID, rows: int, columns: int) -> None:
     _check_parts(frame, syntax)
 
 
+def signed(frame: bytes) -> bool:
+    """Whether a JPEG 2000 stream's one component has negative values (Ssiz: ISO/IEC 15444-1, A.5.1)."""
+    return bool(frame[42] >> 7)
+
+
 def with_excess(frame: bytes) -> bytes:
     """A JPEG frame with bits beyond the last before each restart marker and the end: whole, it decodes to the same.
 

@@ -96,6 +96,8 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
             value = dataset.get(keyword)
             if value is None or value == "":
                 return ()
+            if isinstance(value, bytes):  # which pydicom leaves where it could not tell US from SS
+                raise TypeError
             values = tuple(float(one) for one in ([value] if isinstance(value, str | float | int) else value))
         except ODD as error:
             raise Refused(fault(keyword, _as_written(dataset, keyword), "numbers")) from error

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.uid import UID
 
-from cxrnode.codestream import JPEG_2000, check_whole
+from cxrnode.codestream import JPEG_2000, check_whole, signed
 from cxrnode.decoders import UNDECODABLE, decoded, describes, known
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.finding import Algorithm
@@ -51,8 +51,9 @@ def read_radiograph(dataset: Dataset) -> Greys:
     no single-frame greyscale one, describes itself impossibly, or is blank.
     """
     syntax, layout = _described(dataset)
-    words = _words(dataset, layout, syntax)
-    meant = _meant(layout, syntax)
+    frame = _frame(dataset, layout, syntax) if syntax.is_encapsulated else b""
+    words = _words(dataset, layout, syntax, frame)
+    meant = _meant(layout, syntax, extended=syntax in JPEG_2000 and signed(frame))
     present = np.zeros(2**layout.bits_stored, dtype=np.bool_)
     present[meant[_seen(words)]] = True
     table = grey_table(dataset, _stored(layout, syntax), present)
@@ -148,12 +149,9 @@ def _layout(dataset: Dataset, syntax: UID) -> Layout:
     )
 
 
-def _words(dataset: Dataset, layout: Layout, syntax: UID) -> Words:
+def _words(dataset: Dataset, layout: Layout, syntax: UID, frame: bytes) -> Words:
     """Every pixel's word as it is stored, (rows, columns) of 8 or 16 bits, unused bits as they come."""
-    if syntax.is_encapsulated:
-        frame = _frame(dataset, layout, syntax)
-    else:
-        frame = b""
+    if not syntax.is_encapsulated:
         _check_length(dataset, layout)
     pixels = decoded(dataset, frame, syntax, bits_allocated=layout.bits_allocated)
     if pixels.shape != (layout.rows, layout.columns):
@@ -176,14 +174,19 @@ def _looked_up(words: Words, table: Greys) -> Greys:
     return np.asarray(cv2.LUT(words, whole), dtype=np.float32)
 
 
-def _meant(layout: Layout, syntax: UID) -> Codes:
+def _meant(layout: Layout, syntax: UID, *, extended: bool) -> Codes:
     """The stored bits of every word, (2**bits_allocated,) below 2**bits_stored.
 
-    Older objects keep overlays in the unused bits (PS3.5 8.1.2). A lossy decoder that overshoots is cut off at the top.
+    Older objects keep overlays in the unused bits (PS3.5 8.1.2). A lossy decoder that overshoots is cut off at the top,
+    and at the bottom where it gives numbers with their sign `extended` over the whole word.
     """
     words, highest = np.arange(2**layout.bits_allocated, dtype=np.uint16), np.uint16(2**layout.bits_stored - 1)
     if syntax in LOSSY and not layout.signed:
         return np.minimum(words, highest)
+    if syntax in LOSSY and extended:
+        size, beyond = layout.bits_allocated // 8, 2 ** (layout.bits_stored - 1)
+        values = words.astype(f"u{size}").view(f"i{size}").astype(np.int16).clip(-beyond, beyond - 1)
+        return values.view(np.uint16) & highest
     words >>= np.uint16(layout.low_bit)
     words &= highest
     return words

@@ -1,7 +1,7 @@
 """A worker's desk in a folder, with studies received and read as a node does it, in this process."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,10 +116,15 @@ def receive(
         arrivals.note(desk.ledger, [receipt])
 
 
-def read_all(desk: Desk, models: dict[Choice, FakeModel] | None = None, *, now: datetime = T0 + HOUR) -> None:
+def read_all(
+    desk: Desk,
+    models: dict[Choice, FakeModel] | Callable[[Choice], FakeModel] | None = None,
+    *,
+    now: datetime = T0 + HOUR,
+) -> None:
     """Lease all that is due to be analysed in one batch, with one positive model where none is given."""
     arrivals.close_settled(desk.ledger, QUIET_S, now)
     first, *others = (task for task in work.due(desk.ledger, now, {}) if task.work is Work.ANALYSE)
     held = work.lease(desk.ledger, first.task_key, now, 600, companions=dict.fromkeys(Lane, len(others)))
     known = models or {Choice(desk.settings.model.name): FakeModel()}
-    analyse_leased(desk, held, known.__getitem__)
+    analyse_leased(desk, held, known.__getitem__ if isinstance(known, dict) else known)

@@ -62,7 +62,13 @@ def analyse_leased(
     while left:
         (choice, cases), *left = left
         others = [case.lease for _, some in left for case in some]
-        if not _analyse_batch(desk, cases, model_for(choice) if choice else None, size, others):
+        try:
+            model = model_for(choice) if choice else None
+        except Exception as error:  # noqa: BLE001  a card that is not kept, weights that are gone: the fault of these alone
+            for case in cases:
+                _put_back(desk, case.lease, error)
+            continue
+        if not _analyse_batch(desk, cases, model, size, others):
             return
 
 

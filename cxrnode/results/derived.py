@@ -2,6 +2,7 @@
 
 from pydicom import Dataset
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -17,7 +18,7 @@ from cxrnode.results.evidence import referable, reference
 from cxrnode.results.inherit import copy_sound
 from cxrnode.results.stamp import new_result
 
-LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 PAIRED = ("LUNG",)
 """A paired organ would want a Laterality (Type 2C), and a frontal radiograph shows both: it is of the CHEST."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from cxrnode.complete import sweep
 from cxrnode.destination import Destination
+from cxrnode.errors import ModelMismatch
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.routing import Choice
 from tests.builders import make_cxr
@@ -108,3 +109,25 @@ def test_without_routes_one_model_reads_all_for_every_destination(tmp_path: Path
 
     assert (line.model, line.deliveries) == ("made-up 1", {"far": "2 due", "near": "2 due"})
     desk.ledger.close()
+
+
+def test_a_model_that_is_not_to_be_had_puts_back_its_own_studies_alone(desk: Desk) -> None:
+    """Red when its error ends the task: the others would stay leased until the lease runs out, one attempt the less."""
+    for _ in range(2):
+        receive(desk, make_cxr(PatientAge="064Y"), "WARD9")
+        receive(desk, make_cxr())
+
+    def model_for(choice: Choice) -> FakeModel:
+        if choice == GROWN:
+            raise ModelMismatch("no model is called 'grown'; wanted one of: kids")
+        return models()[choice]
+
+    read_all(desk, model_for)
+
+    lines = sorted((line.state, line.last_error, line.deliveries.get("near", "")) for line in round_lines(desk.ledger))
+    assert lines == [
+        ("analysed", "", "2 due"),
+        ("analysed", "", "2 due"),
+        ("ready", "ModelMismatch", ""),
+        ("ready", "ModelMismatch", ""),
+    ]

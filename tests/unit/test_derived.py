@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
+from pydicom.uid import HTJ2K, JPEG2000, UID
 
 from cxrnode.destination import families_wanted
 from cxrnode.family import Family
@@ -121,3 +122,11 @@ def test_of_an_empty_map_no_map_is_made() -> None:
     source = make_cxr()
 
     assert Family.MAP not in families_of(source, analysed(source, peak=0.0))
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000, HTJ2K])
+def test_a_film_in_a_lossy_syntax_that_does_not_say_so_is_said_to_have_lost(syntax: UID) -> None:
+    source = make_cxr(LossyImageCompression=None)
+    source.file_meta.TransferSyntaxUID = syntax
+
+    assert dcmread(io.BytesIO(build(build_segmentation, source))).LossyImageCompression == "01"

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import openjpeg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -256,3 +257,28 @@ def test_every_real_file_is_read_or_gets_a_sentence(shared_data: Path) -> None:
     assert {outcome for folder in outcomes.values() for outcome in folder} == {"read", "told"}
     assert outcomes["chest"].count("read") == 4
     assert outcomes["docs"].count("read") == 0
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(12, np.int16), (7, np.int8)])
+def test_signed_values_that_a_lossy_stream_overshoots_are_cut_off_and_do_not_wrap(bits: int, kind: type) -> None:
+    """Red when the bits above are only left out: specks of black in bone, of white in air."""
+    bright = chest_like(256, 256) > 2048
+    pixels = np.where(bright, 2 ** (bits - 1) - 1, -(2 ** (bits - 1))).astype(kind)
+    frame = openjpeg.encode(pixels, bits_stored=pixels.itemsize * 8, compression_ratios=[8], use_mct=False)
+    film = make_cxr(
+        pixels,
+        bits_stored=bits,
+        PixelRepresentation=1,
+        WindowCenter="0",
+        WindowWidth=str(2**bits),
+        PixelData=encapsulate([bytes(frame)]),
+    )
+    film["PixelData"].VR = "OB"
+    film.file_meta.TransferSyntaxUID = uid.JPEG2000
+
+    decoded, greys = openjpeg.decode(frame), read(film)
+    above, below = decoded >= 2 ** (bits - 1), decoded < -(2 ** (bits - 1))
+    assert above.any()
+    assert below.any()
+    assert set(greys[above]) == {1.0}
+    assert set(greys[below]) == {0.0}
