@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Heatmap, MapMethod
+from models.borrowed import GradCAM, VisionTransformer
 from models.rollout import AttentionRollout, maps_of_tokens, token_grid
 
 Looked = tuple[Tensor, NDArray[np.float32], NDArray[np.float32]]

@@ -4,10 +4,11 @@ The trunk keeps what ImageNet taught it, so that a picture of a kind that nobody
 chest film; the distance is Mahalanobis' in its features, to the nearest group of films (Lee et al., NeurIPS 2018).
 """
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.lite0 import Lite0
 
 KINDS = ("upright", "clockwise", "upside_down", "anticlockwise", "inverted", "other")
 """What the head tells apart: a frontal chest film upright, turned a quarter, turned over, its greys inverted, no such
@@ -31,7 +32,7 @@ class GateNetwork(nn.Module):
 
     def __init__(self, groups: int = 2) -> None:
         super().__init__()
-        self.trunk = trunk_of(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+        self.trunk = trunk_of(Lite0())
         self.norm = nn.BatchNorm1d(FIELDS, eps=1e-3, affine=False)
         self.hidden = nn.Linear(FIELDS, HIDDEN)
         self.last = nn.Linear(HIDDEN, len(KINDS))

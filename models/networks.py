@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import timm
-import torchvision
 from torch import Tensor, nn
 
 from cxrnode.errors import ModelMismatch
+from models.borrowed import torchvision
+from models.lite0 import Lite0
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,6 @@ def build(architecture: str, dropout: float = 0.0) -> nn.Module:
     if architecture not in NETWORKS:
         raise ModelMismatch(f"architecture {architecture!r} is unknown; wanted one of: {', '.join(NETWORKS)}")
     return NETWORKS[architecture].make(dropout)
-
-
-def _efficientnet_lite0(dropout: float) -> nn.Module:
-    """EfficientNet-Lite0 with TensorFlow's padding and batch norm constants, which the published weights need."""
-    return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=1, drop_rate=dropout)
 
 
 def _torchvision(name: str, *, has_dropout: bool = True) -> Callable[[float], nn.Module]:
@@ -58,7 +53,7 @@ class _DenseNet121(torchvision.models.DenseNet):  # type: ignore[misc]  # torchv
 NETWORKS: dict[str, Architecture] = {
     "densenet121": Architecture(lambda _: _DenseNet121(), "classifier", "relu5"),
     "efficientnet_b0": Architecture(_torchvision("efficientnet_b0"), "classifier.1", "features.8"),
-    "efficientnet_lite0": Architecture(_efficientnet_lite0, "classifier", "bn2"),
+    "efficientnet_lite0": Architecture(lambda dropout: Lite0(dropout=dropout), "classifier", "bn2"),
     "mobilenet_v2": Architecture(_torchvision("mobilenet_v2"), "classifier.1", "features.18"),
     "mobilenet_v3_large": Architecture(_torchvision("mobilenet_v3_large"), "classifier.3", "features.16"),
     "resnet18": Architecture(_torchvision("resnet18", has_dropout=False), "fc", "layer4"),

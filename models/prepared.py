@@ -6,9 +6,10 @@ A logit moves by about 1e-6, as it does when anything is added up in another ord
 from itertools import pairwise
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.lite0 import BatchNormAct
 
 
 def prepared(network: nn.Module) -> nn.Module:
@@ -23,11 +24,11 @@ def prepared(network: nn.Module) -> nn.Module:
 def _fold(module: nn.Module) -> None:
     """Of two children one after another, a convolution and a batch norm, the convolution does the work of both.
 
-    In every network here the second is fed by the first alone. Of timm's norms the activation stays.
+    In every network here the second is fed by the first alone. What a norm carries with it (`models.lite0`) stays.
     """
     for (name, layer), (after, norm) in pairwise(list(module.named_children())):
         if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(layer, norm))
-            setattr(module, after, norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity())
+            setattr(module, after, norm.act if isinstance(norm, BatchNormAct) else nn.Identity())
     for child in module.children():
         _fold(child)

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_grad_cam.utils.image import scale_cam_image
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 
 from cxrnode.errors import ModelMismatch
+from models.borrowed import VisionTransformer, scale_cam_image
 
 
 class AttentionRollout:

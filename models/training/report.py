@@ -18,7 +18,7 @@ from models.training.recipe import Recipe
 from models.training.sources.listed import DicomFiles
 from models.training.trained import Trained
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors")
 
 Set = tuple[str, str, tuple[Film, ...]]
 """films by the name of their set and split"""

@@ -12,6 +12,8 @@ from tests.nodes import saved
 
 SLOW = {"torch", "torchvision", "timm", "pytorch_grad_cam", "highdicom", "scipy", "matplotlib"}
 NOT_FOR_HELP = {"numpy", "pydantic_settings", "structlog", "pydicom", "pynetdicom", "sqlalchemy", "celery"}
+NOT_FOR_A_WORKER = {"timm", "sklearn", "matplotlib", "sympy", "huggingface_hub", "pandas"}
+NOR_OF_TORCH = {"torch._dynamo", "torch._inductor", "torch.distributed.tensor"}
 RUN = """
 import sys
 sys.argv = ["cxrnode", {arguments}]
@@ -65,8 +67,28 @@ def test_what_reads_radiographs_is_seen_to_load_torch(tmp_path: Path) -> None:
     assert "torch" in loaded("import models.reader", tmp_path)
 
 
+def test_a_warm_worker_has_not_loaded_what_its_libraries_import_beside(tmp_path: Path) -> None:
+    """They would be two thirds of its imports. Each of its models has made a pass, and a map."""
+    worker = """
+import workers.app, workers.tasks, workers.analysis
+from cxrnode.settings import load
+from workers.gpu import open_shelf
+open_shelf(load())
+"""
+
+    names = names_loaded(worker, tmp_path)
+
+    assert {"torch", "pytorch_grad_cam", "cxrnode.results.make"} <= names
+    assert names & (NOT_FOR_A_WORKER | NOR_OF_TORCH) == set()
+
+
 def loaded(code: str, folder: Path) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after running this code."""
+    return {name.partition(".")[0] for name in names_loaded(code, folder)}
+
+
+def names_loaded(code: str, folder: Path) -> set[str]:
+    """Every module of those."""
     run = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
         env=os.environ | {"CXRNODE_NODE__STATE_DIR": str(folder / "var")},
@@ -74,4 +96,4 @@ def loaded(code: str, folder: Path) -> set[str]:
         text=True,
         check=True,
     )
-    return {name.partition(".")[0] for name in run.stderr.split()}
+    return set(run.stderr.split())

@@ -22,7 +22,6 @@ WALLS = {
     "torch": ("models",),
     "torchvision": ("models",),
     "torchmetrics": ("models",),
-    "timm": ("models",),
     "safetensors": ("models",),
     "scipy": ("models", "cxrnode.results.smaller"),
     "pytorch_grad_cam": ("models",),

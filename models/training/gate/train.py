@@ -27,7 +27,7 @@ from models.training.sources.listed import DicomFiles
 from models.training.start import LITE0, STARTS, begin
 from models.training.write import WEIGHTS_FILE, refuse_existing, write_whole
 
-LIBRARIES = ("torch", "timm", "numpy", "pillow", "safetensors")
+LIBRARIES = ("torch", "numpy", "pillow", "safetensors")
 EACH = 100
 """made pictures of each maker in validation and test"""
 
