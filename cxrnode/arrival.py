@@ -13,12 +13,12 @@ from cxrnode.cstore import Request, file_head
 from cxrnode.draft import Draft
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.faultpoints import Point, reached
-from cxrnode.intake import IDENTITY, keep
+from cxrnode.intake import IDENTITY, keep, require_names
 from cxrnode.log import logger
-from cxrnode.opening import measure, opened, parsed
+from cxrnode.opening import data_set_at, measure, opened, parsed
 from cxrnode.priority import PRIORITY, says_stat
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from cxrnode.spool import MOVED, UID_PATTERN, Receipt, Spool
+from cxrnode.spool import MOVED, UID_LENGTH, UID_PATTERN, Receipt, Spool
 
 LOG = logger("receive")
 TAGS = {tag: keyword for keyword in (*IDENTITY, *PRIORITY) if (tag := tag_for_keyword(keyword)) is not None}
@@ -64,10 +64,10 @@ class StoreArrival:
         self._digest, self._size = hashlib.sha256(), 0
         self._draft: Draft | None = None
         self._fault: NotStored | None = None
-        head = file_head(asked, transfer_syntax_uid, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
+        self._head = file_head(asked, transfer_syntax_uid, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
         try:
             self._draft = spool.draft()
-            self._draft.write(head)
+            self._draft.write(self._head)
         except (SpoolFull, OSError) as error:
             self._refuse(_no_room(error))
 
@@ -89,8 +89,9 @@ class StoreArrival:
         try:
             receipt = self._keep()
         except NotStored as refusal:
-            LOG.warning("instance not taken", status=f"0x{refusal.status:04X}", reason=refusal.comment)
-            return refusal.status, refusal.comment
+            return _told(refusal)
+        except MemoryError as error:
+            return _told(_no_room(error))
         except Exception as error:  # noqa: BLE001  a status must be answered whatever happens
             LOG.error("instance not taken", status="0xC000", reason=type(error).__name__)
             return StoreStatus.CANNOT_UNDERSTAND, f"Internal fault: {type(error).__name__}"
@@ -146,7 +147,10 @@ class StoreArrival:
         """
         try:
             with opened(draft.path) as content:
+                _, begins = data_set_at(content)
                 found = measure(content, TAGS)
+            if begins != len(self._head):
+                raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "Group 0002 in the data set; wanted in files alone")
             if found is not None:
                 told = {TAGS[tag]: value.rstrip(b"\0 ").decode("ascii", "replace") for tag, value in found.items()}
                 asked = (self._asked.sop_class_uid, self._asked.sop_instance_uid)
@@ -154,11 +158,14 @@ class StoreArrival:
                 if (
                     (told["SOPClassUID"], told["SOPInstanceUID"]) == asked
                     and UID_PATTERN.fullmatch(study)
+                    and len(study) <= UID_LENGTH
                     and not any(told[keyword] for keyword in PRIORITY)
                 ):
                     return study, False
             identity = parsed(draft.path, pixels=False, keywords=[*IDENTITY, *PRIORITY])
         except Unreadable as error:
+            if isinstance(error.__cause__, OSError | MemoryError):  # the fault is here, and not in what was sent
+                raise _no_room(error.__cause__) from None
             LOG.warning("data set not understood", reason=str(error))
             raise NotStored(StoreStatus.CANNOT_UNDERSTAND, "The data set cannot be parsed") from None
         _check(identity, self._asked)
@@ -166,17 +173,25 @@ class StoreArrival:
 
 
 def _check(identity: Dataset, asked: Request) -> None:
-    for keyword in IDENTITY:
-        if not identity.get(keyword):
-            raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, f"{keyword} is absent; wanted a UID")
+    try:
+        require_names(identity)
+    except Unreadable as error:
+        raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, str(error)) from None
     if identity.SOPClassUID != asked.sop_class_uid:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the request's")
     if identity.SOPInstanceUID != asked.sop_instance_uid:
         raise NotStored(StoreStatus.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the request's")
 
 
+def _told(refusal: NotStored) -> tuple[int, str]:
+    LOG.warning("instance not taken", status=f"0x{refusal.status:04X}", reason=refusal.comment)
+    return refusal.status, refusal.comment
+
+
 def _no_room(error: Exception) -> NotStored:
     if isinstance(error, SpoolFull):
         return NotStored(StoreStatus.OUT_OF_RESOURCES, "Disk below its reserve; send again later")
+    if isinstance(error, MemoryError):
+        return NotStored(StoreStatus.OUT_OF_RESOURCES, "Out of memory; send again later")
     reason = error.strerror if isinstance(error, OSError) else error
     return NotStored(StoreStatus.OUT_OF_RESOURCES, f"Cannot write: {reason}")

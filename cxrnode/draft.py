@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from cxrnode.faultpoints import Point, reached
@@ -46,9 +47,8 @@ class Draft:
         size = sum(map(len, pieces))
         with self._room_for(size):
             written = os.writev(self._file.fileno(), pieces) if len(pieces) <= MOST_PIECES else 0
-            left = memoryview(b"".join(pieces) if written < size else b"")[written:]
-            while left:
-                left = left[self._file.write(left) :]
+            if written < size:
+                _write(self._file, memoryview(b"".join(pieces))[written:])
         self._size += size
         if self._size - self._begun >= BEGIN_EVERY:
             begin_writing(self._file.fileno(), self._begun, self._size - self._begun)
@@ -63,7 +63,7 @@ class Draft:
             self._room_for(len(receipt)),
             open(self.folder / "receipt.json", "wb", buffering=0, opener=for_its_owner) as file,
         ):
-            file.write(receipt)
+            _write(file, memoryview(receipt))
             begin_writing(file.fileno(), 0, len(receipt))
             reached(Point.BEFORE_FSYNC)
             names = [partial(sync_folder, folder) for folder in (self.folder, *folders)]
@@ -72,6 +72,12 @@ class Draft:
     def close(self) -> None:
         """Let go of it; what was not placed is removed."""
         self._open.close()
+
+
+def _write(file: FileIO, content: memoryview) -> None:
+    """All of it, however little a disk takes at a time. Raises OSError."""
+    while content:
+        content = content[file.write(content) :]
 
 
 @contextmanager

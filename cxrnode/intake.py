@@ -1,9 +1,12 @@
 """An instance into the spool, once, however it came: with its receipt, beside what is there under its UID."""
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+from pydicom import Dataset
 
 from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.draft import Draft
@@ -14,14 +17,14 @@ from cxrnode.spool import Receipt, Spool
 
 LOG = logger("intake")
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
+NAME = re.compile(r"[!-\[\]-~]{1,64}")
+"""One UID, or what some devices take for one: text that every ledger holds and results can repeat (PS3.5 9.1)."""
 
 
 def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: datetime) -> Receipt:
     """The receipt of an instance that a replay has fetched, from its PS3.10 bytes. Raises Unreadable."""
     identity = parsed(content, pixels=False, keywords=IDENTITY)
-    for keyword in IDENTITY:
-        if not identity.get(keyword):
-            raise Unreadable(f"{keyword} is absent; wanted a UID")
+    require_names(identity)
     transfer_syntax, at = data_set_at(content)
     return Receipt(
         key=spool.key_for(identity.SOPInstanceUID),
@@ -38,6 +41,15 @@ def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: 
         received_at=now.isoformat(),
         fetched=replay,
     )
+
+
+def require_names(identity: Dataset) -> None:
+    """Raise Unreadable for a data set that does not say which instance it is, of which class and study."""
+    for keyword in IDENTITY:
+        if not identity.get(keyword):
+            raise Unreadable(f"{keyword} is absent; wanted a UID")
+        if not NAME.fullmatch(str(identity[keyword].value)):
+            raise Unreadable(f"{keyword} is no UID; wanted one of 64 characters at most")
 
 
 def keep(spool: Spool, content: bytes | Draft, receipt: Receipt) -> Receipt:

@@ -66,6 +66,8 @@ class Spool:
         self.root = root
         self._reserve = int(reserve_gb * GIB)
         self._coming, self._counting = 0, threading.Lock()
+        self._durable: set[Path] = set()
+        """the folders of instances of which this process knows that their names are on the disk"""
         for name in ("incoming", "instances", "results"):
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._salt = self._read_salt()
@@ -139,8 +141,13 @@ class Spool:
         """
         folder = self._folder(receipt.key)
         with self._drafted(content) as draft:
-            beside = [] if folder.parent.exists() else [self._new_shard(folder.parent)]
-            draft.seal(json.dumps(vars(receipt)).encode(), *beside)
+            shard = folder.parent
+            if shard in self._durable:
+                draft.seal(json.dumps(vars(receipt)).encode())
+            else:  # whoever made it may have been killed before its name was on the disk, or be about to put it there
+                shard.mkdir(mode=0o700, exist_ok=True)
+                draft.seal(json.dumps(vars(receipt)).encode(), shard.parent)
+                self._durable.add(shard)
             reached(Point.BEFORE_RENAME)
             return self._place(draft.folder, folder)
 
@@ -229,11 +236,6 @@ class Spool:
 
     def _folder(self, key: str) -> Path:
         return self.root / "instances" / key[:2] / key
-
-    def _new_shard(self, shard: Path) -> Path:
-        """Make it; the folder whose fsync makes its name durable."""
-        shard.mkdir(mode=0o700, exist_ok=True)
-        return shard.parent
 
     def _place(self, incoming: Path, folder: Path) -> bool:
         try:

@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrnode import draft
 from cxrnode.errors import SpoolFull, Unreadable
 from cxrnode.spool import UID_PATTERN, Receipt, Spool
 
@@ -122,6 +124,43 @@ def test_a_power_cut_after_success_finds_every_byte_and_every_name_on_the_disk(
     before = ["fsync image.dcm", "fsync receipt.json", "fsync incoming folder", "fsync instances"]
     assert sorted(done[:-2]) == sorted(before), "at once, in any order, and all of them before the rename"
     assert done[-2:] == ["rename", "fsync shard"]
+
+
+def test_a_folder_that_another_made_and_did_not_sync_is_made_durable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: whoever found the folder there answered Success, though its name might not be on the disk yet."""
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    spool.image(receipt.key).parent.parent.mkdir()
+    done: list[str] = []
+    fsync = os.fsync
+
+    def note_fsync(handle: int) -> None:
+        fsync(handle)
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    spool.store(b"first", receipt)
+
+    assert "instances" in done
+
+
+def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red: the receipt was cut after the first few."""
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+
+    class Slow(FileIO):
+        def write(self, content: bytes) -> int:
+            return super().write(bytes(content)[:5])
+
+    monkeypatch.setattr(draft, "open", lambda path, mode, **_: Slow(path, mode), raising=False)
+    monkeypatch.setattr(os, "writev", lambda handle, pieces: os.write(handle, pieces[0][:5]))
+    spool.store(b"first and last", receipt)
+
+    assert spool.image(receipt.key).read_bytes() == b"first and last"
+    assert spool.receipt(receipt.key) == receipt
 
 
 def test_a_disk_below_its_reserve_takes_nothing(tmp_path: Path) -> None:

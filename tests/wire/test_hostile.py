@@ -1,12 +1,14 @@
 """Messages that no honest peer sends, on an association that the receiver has granted: each ends where it should."""
 
+import errno
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from cxrnode.arrival import StoreArrival
+from cxrnode import arrival
+from cxrnode.arrival import StoreArrival, StoreStatus
 from cxrnode.doorway import LARGEST_PDU
 from cxrnode.draft import MOST_PIECES
 from tests.builders import DX_PRESENTATION, make_cxr
@@ -90,9 +92,9 @@ def test_a_data_set_in_crumbs_is_written_before_they_fill_the_memory(
     most: list[int] = []
     write = StoreArrival.write
 
-    def note(arrival: StoreArrival, pieces: Sequence[memoryview]) -> None:
+    def note(one: StoreArrival, pieces: Sequence[memoryview]) -> None:
         most.append(len(pieces))
-        write(arrival, pieces)
+        write(one, pieces)
 
     monkeypatch.setattr(StoreArrival, "write", note)
     crumbs = [pdus.pdv(1, 0, CONTENT[at : at + 1]) + pdus.pdv(1, 0, b"") for at in range(20_000)]
@@ -136,3 +138,72 @@ def test_no_answer_is_longer_than_its_peer_takes(bench: Bench, largest: int) -> 
     assert max(len(body) for _, body in answers) <= max(largest, 7)
     whole = bytes(6) + b"".join(body[6:] for _, body in answers)
     assert pdus.statuses([(pdus.DATA, whole)]) == [0]
+
+
+def asked_for(content: bytes, study: str) -> bytes:
+    """A C-STORE of the film, with what its sender takes for a Study Instance UID."""
+    here = content.index(b"\x20\0\x0d\0UI")
+    (length,) = struct.unpack_from("<H", content, here + 6)
+    value = study.encode("latin-1")
+    value += bytes(len(value) % 2)
+    element = content[here : here + 6] + struct.pack("<H", len(value)) + value
+    return pdus.message(COMMAND, content[:here] + element + content[here + 8 + length :])
+
+
+@pytest.mark.parametrize("study", ["1.2." + "3" * 61, "1.2." + "3" * 60_000, "1.2\\1.3", "1.2\0\0x", "\xe9", "a b"])
+def test_a_study_that_no_ledger_can_hold_is_not_taken(bench: Bench, study: str) -> None:
+    """Seen red: Success; PostgreSQL then took in nothing more, as its column holds 64 characters and no NUL."""
+    with pdus.Peer(bench.settings.port) as peer:
+        peer.ask(pdus.associate())
+        answer = peer.ask(asked_for(CONTENT, study))
+
+    assert pdus.statuses([answer]) == [StoreStatus.DOES_NOT_MATCH_SOP_CLASS]
+    assert b"StudyInstanceUID is no UID" in answer[1]
+    assert (bench.receipts, list(bench.spool.keys())) == ([], [])
+
+
+@pytest.mark.parametrize("study", ["1.2." + "3" * 60, "1.02.3", "STUDY-1"])
+def test_a_study_is_taken_whose_device_counts_in_its_own_way(bench: Bench, study: str) -> None:
+    with pdus.Peer(bench.settings.port) as peer:
+        peer.ask(pdus.associate())
+        answer = peer.ask(asked_for(CONTENT, study))
+
+    assert pdus.statuses([answer]) == [0]
+    assert [receipt.study_instance_uid for receipt in bench.receipts] == [study]
+
+
+def test_a_data_set_cannot_change_what_its_file_says_it_is(bench: Bench) -> None:
+    """Seen red: readers took group 0002 of the data set for the file's own, and with it another instance's UID."""
+    other = b"\2\0\3\0UI" + struct.pack("<H", 4) + b"9.9\0"
+    with pdus.Peer(bench.settings.port) as peer:
+        peer.ask(pdus.associate())
+        answer = peer.ask(pdus.message(COMMAND, other + CONTENT))
+
+    assert pdus.statuses([answer]) == [StoreStatus.CANNOT_UNDERSTAND]
+    assert b"Group 0002" in answer[1]
+    assert list(bench.spool.keys()) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.EMFILE, "Too many open files"), MemoryError()], ids=["files", "memory"]
+)
+@pytest.mark.parametrize("place", ["data_set_at", "measure", "parsed"])
+def test_a_fault_of_this_machine_is_not_laid_to_the_image(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
+) -> None:
+    """Seen red: 0xC000, on which a sender gives up."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    if place == "parsed":
+        monkeypatch.setattr(arrival, "measure", lambda *_: None)
+        monkeypatch.setattr("pydicom.dcmread", fail)
+    else:
+        monkeypatch.setattr(arrival, place, fail)
+    (refused,) = bench.send(FILM)
+    monkeypatch.undo()
+
+    assert refused.Status == StoreStatus.OUT_OF_RESOURCES
+    assert list(bench.spool.keys()) == []
+    assert bench.send(FILM)[0].Status == 0
