@@ -13,6 +13,7 @@ from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
+from cxrnode.unswept import unswept
 
 if TYPE_CHECKING:
     from cxrnode.settings import Settings
@@ -70,9 +71,10 @@ def up() -> None:
 @app.command()
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
-    from cxrnode.entrance import Entrance
+    with unswept():
+        from cxrnode.entrance import Entrance
 
-    entrance = Entrance(_start())
+        entrance = Entrance(_start())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: entrance.stop())
     if not entrance.run():
@@ -86,9 +88,11 @@ def work(
     ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
-    from workers.start import work as run
+    with unswept():
+        from workers.start import work as run
 
-    run(_start(), role.value)
+        settings = _start()
+    run(settings, role.value)
 
 
 @app.command()

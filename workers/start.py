@@ -6,6 +6,7 @@ from typing import Literal
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
+from cxrnode.unswept import unswept
 from models.card import find
 from models.ensemblecard import card_of
 from models.gatecard import check_gate
@@ -16,14 +17,17 @@ Role = Literal["analyse", "deliver"]
 
 def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
-    if role == "analyse":
-        for choice in choices(settings):
-            card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
-        check_gate(settings.rules.gate, settings.model.zoo)
-        check_lungs(settings.model.lungs, settings.model.zoo)
-        importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
-    from workers.app import app
+    with unswept():
+        if role == "analyse":
+            for choice in choices(settings):
+                card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
+            check_gate(settings.rules.gate, settings.model.zoo)
+            check_lungs(settings.model.lungs, settings.model.zoo)
+            importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
+            importlib.import_module("workers.analysis")
+        from workers.app import app
 
+        app.loader.import_default_modules()  # the tasks
     queues = (ANALYSIS_QUEUES if role == "analyse" else DELIVERY_QUEUES).values()
     processes = settings.worker.processes if role == "analyse" else settings.worker.delivery_processes
     app.worker_main(

@@ -32,8 +32,8 @@ ROUNDS = 5
 PATIENCE_S = 120.0
 LOOK_S = 0.005
 IMPORTS = (
-    "nine tenths are imports, a quarter each of torch itself, of timm (with torchvision and torch._dynamo) and of "
-    "pytorch_grad_cam (with scikit-learn, SciPy and matplotlib); loading and warming the models is a twentieth"
+    "two fifths are torch's own import, a third the imports of the rest (Celery, SQLAlchemy, pydicom), a tenth each "
+    "those of torchvision and pytorch_grad_cam, loading and warming the models, and Celery's beginning"
 )
 OURS = (sys.executable, "-m", "cxrnode.cli")
 

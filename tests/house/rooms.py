@@ -41,7 +41,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
         *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
-    "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),
+    "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead", "unswept"),
 }
 
 
