@@ -7,6 +7,7 @@ from that is finer than two of its pixels. Sparse matrices from left and right a
 from collections.abc import Mapping
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
@@ -26,9 +27,8 @@ def resampled(film: Film, seen: Box, rows: int, columns: int) -> Greys:
     radiograph = Radiograph.of(film)
     down = weights(radiograph.rows, (seen.top, seen.bottom), rows, radiograph.halved)
     across = weights(radiograph.columns, (seen.left, seen.right), columns, radiograph.halved)
-    lower = np.ascontiguousarray((down @ np.ascontiguousarray(radiograph.greys)).T)
-    spread: Greys = np.ascontiguousarray((across @ lower).T)
-    return spread
+    lower = cv2.transpose(down @ np.ascontiguousarray(radiograph.greys))
+    return np.asarray(cv2.transpose(across @ lower), dtype=np.float32)
 
 
 @lru_cache(maxsize=256)
