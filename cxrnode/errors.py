@@ -4,6 +4,7 @@ CxrNodeError
 ├─ Retryable             the fault is not in the study: later
 │  ├─ PeerUnavailable        no association, dropped, no answer, or A7xx "out of resources"
 │  ├─ BrokerUnavailable      Redis/Valkey does not answer
+│  ├─ DeviceLost             the GPU has failed, and this process cannot use it again
 │  ├─ LedgerUnavailable      the ledger's database does not answer; receipts wait on the disk
 │  └─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
 └─ Permanent             the same again would end the same way
@@ -34,6 +35,10 @@ class PeerUnavailable(Retryable):
 
 class BrokerUnavailable(Retryable):
     """The queue's broker does not answer; the ledger remembers what is due."""
+
+
+class DeviceLost(Retryable):
+    """The GPU has failed: whatever this process asks of it from now on fails too, and only a new one may use it."""
 
 
 class LedgerUnavailable(Retryable):

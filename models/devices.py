@@ -7,6 +7,8 @@ import torch
 from cxrnode.errors import ModelMismatch
 
 CPU = torch.device("cpu")
+MEMORY_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""what CUDA, cuBLAS and cuDNN say when they want memory for themselves that torch's allocator is not asked for"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ def bound(memory_gb: float) -> None:
     if memory_gb and torch.cuda.is_available():
         whole = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(memory_gb * 2**30 / whole, 1.0))
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether a GPU's memory was full: torch has an error for it, the libraries beneath it have a sentence each."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in MEMORY_FULL)
 
 
 def choose(device: str) -> torch.device:

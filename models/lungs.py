@@ -14,7 +14,7 @@ from cxrnode.finding import Finding, Heatmap
 from cxrnode.log import logger
 from cxrnode.radiograph import Film
 from models.card import Input
-from models.devices import CPU, choose
+from models.devices import CPU, choose, ran_out
 from models.fill import fill
 from models.lungcard import Localised, Mask, load_lung_card
 from models.prepared import prepared
@@ -91,8 +91,8 @@ class Lungs:
         inputs = to_tensor(radiograph, self.terms.input)[None]
         try:
             return self._seen(inputs)
-        except torch.OutOfMemoryError:
-            if self.device == CPU:
+        except RuntimeError as error:
+            if self.device == CPU or not ran_out(error):
                 raise
         self._network.to(CPU)
         self.device = CPU

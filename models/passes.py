@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cxrnode.errors import DeviceLost
 from cxrnode.finding import Heatmap
 from cxrnode.log import logger
-from models.devices import CPU
+from models.devices import CPU, ran_out
 from models.explain import Explainer
 
 ALONE = 1
@@ -34,7 +35,7 @@ class Passes:
     def over(self, images: int, inputs_of: Callable[[int, int], Tensor]) -> list[Explained]:
         """So many images, of which `inputs_of(first, last)` makes (last - first, 3, rows, columns); in their order.
 
-        Raises torch.OutOfMemoryError when even the CPU has not enough.
+        Raises what torch raises when even the CPU has not enough, and DeviceLost for a GPU that fails.
         """
         found: list[Explained] = []
         while len(found) < images:
@@ -51,10 +52,12 @@ class Passes:
         try:
             with torch.autocast(self.device.type, torch.float16, enabled=self._half):
                 logits, heatmaps = self._explainer.explain(inputs.to(self.device))
-        except torch.OutOfMemoryError:
-            if self.device == CPU:
-                raise
-            return None  # what the error holds on to goes before anything else is tried
+        except RuntimeError as error:
+            if self.device != CPU and ran_out(error):
+                return None  # what the error holds on to goes before anything else is tried
+            if isinstance(error, torch.AcceleratorError):
+                raise DeviceLost(f"{self.device} has failed: {str(error).splitlines()[0]}") from error
+            raise
         return list(zip(logits.tolist(), heatmaps, strict=True))
 
     def _bear_less(self, images: int) -> None:

@@ -121,10 +121,11 @@ def read_all(
     models: dict[Choice, FakeModel] | Callable[[Choice], FakeModel] | None = None,
     *,
     now: datetime = T0 + HOUR,
+    together: int | None = None,
 ) -> None:
     """Lease all that is due to be analysed in one batch, with one positive model where none is given."""
     arrivals.close_settled(desk.ledger, QUIET_S, now)
     first, *others = (task for task in work.due(desk.ledger, now, {}) if task.work is Work.ANALYSE)
     held = work.lease(desk.ledger, first.task_key, now, 600, companions=dict.fromkeys(Lane, len(others)))
     known = models or {Choice(desk.settings.model.name): FakeModel()}
-    analyse_leased(desk, held, known.__getitem__ if isinstance(known, dict) else known)
+    analyse_leased(desk, held, known.__getitem__ if isinstance(known, dict) else known, together)

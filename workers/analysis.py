@@ -10,7 +10,7 @@ from itertools import islice
 from cxrnode.ahead import ahead
 from cxrnode.analyse import Analysis, Model, ResultObject, analysed, give_up, leave_unread
 from cxrnode.destination import Destination
-from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
+from cxrnode.errors import DeviceLost, LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.late import gist
 from cxrnode.ledger import outcomes, replayed, work
@@ -42,7 +42,8 @@ def analyse_leased(
     """Analyse the leased rounds, those of one model together, so many at a time (None: all).
 
     Between two passes it lets go of the rest when something more urgent is due, which then waits for one pass at most.
-    A fault puts each of a pass back (to be tried alone), and the last one gives it up.
+    A fault puts each of a pass back (to be tried alone), and the last one gives it up. Raises DeviceLost once the rest
+    is let go: this process can read nothing more.
     """
     reached(Point.LEASED)
     batches: dict[Choice | None, list[Case]] = {}
@@ -86,6 +87,14 @@ def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
     return True
 
 
+def _let_go(desk: Desk, left: Sequence[Lease]) -> None:
+    """Give back what was not begun; where the ledger is away it waits for its leases to end."""
+    try:
+        work.let_go(desk.ledger, left, datetime.now(UTC))
+    except LedgerUnavailable as error:
+        LOG.warning("not let go", studies=len(left), reason=str(error))
+
+
 def as_ordered(decision: Decision, order: Order | None) -> Decision:
     """The same for a round of a replay, which may want another model, and that nothing is sent."""
     if order is None:
@@ -101,6 +110,10 @@ def _analyse_batch(desk: Desk, cases: Sequence[Case], model: Model | None, size:
         for case, analysis in zip(cases[at : at + size], analyses, strict=True):
             _end(desk, case, analysis, model)
         left = [*(case.lease for case in cases[at + size :]), *others]
+        for lost in analyses:
+            if isinstance(lost, DeviceLost):
+                _let_go(desk, left)
+                raise lost
         if left and _gave_way(desk, left):
             return False
     return True

@@ -6,6 +6,7 @@ from typing import Any
 from celery.signals import worker_process_init
 
 from cxrnode.analyse import Model
+from cxrnode.errors import CxrNodeError
 from cxrnode.log import logger, start
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
@@ -40,10 +41,17 @@ def together() -> int:
 
 @worker_process_init.connect
 def _own_the_models(**_: Any) -> None:
-    """In the child, after the fork: torch that has worked in the parent hangs every child."""
+    """In the child, after the fork: torch that has worked in the parent hangs every child.
+
+    A child without its models ends, for Celery lets one live whose signal failed, and it would fail every study.
+    """
     settings = load()
     start(settings.log.level)
-    _owned[:] = [open_shelf(settings)]
+    try:
+        _owned[:] = [open_shelf(settings)]
+    except Exception as error:
+        LOG.error("no model", reason=str(error) if isinstance(error, CxrNodeError) else type(error).__name__)
+        raise SystemExit(1) from error
     on_gpu = choose(settings.worker.device).type == "cuda"
     _together[:] = [settings.worker.gpu_batch if on_gpu else ALONE]
 

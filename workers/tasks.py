@@ -5,14 +5,18 @@ from functools import cache
 
 from celery import shared_task
 
+from cxrnode.errors import DeviceLost
 from cxrnode.jobs import TASK_NAMES, Jobs
 from cxrnode.ledger import work
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.ledger.work import Lease
+from cxrnode.log import logger
 from cxrnode.settings import load
 from workers.commitment import commit_leased
 from workers.delivery import deliver_leased
 from workers.desk import Desk
+
+LOG = logger("tasks")
 
 
 @cache
@@ -36,7 +40,11 @@ def analyse(task_key: str) -> None:
     now = datetime.now(UTC)
     held = work.lease(desk().ledger, task_key, now, queue.lease_s, companions=others, max_attempts=most)
     if held:
-        analyse_leased(desk(), held, gpu.model_for, gpu.together())
+        try:
+            analyse_leased(desk(), held, gpu.model_for, gpu.together())
+        except DeviceLost as error:
+            LOG.error("worker ends", reason=str(error))
+            raise SystemExit(1) from error  # the pool begins another
 
 
 @shared_task(name=TASK_NAMES[Work.DELIVER])

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cxrnode import log
+from cxrnode.errors import DeviceLost
 from models.card import find
 from models.devices import CPU
 from models.explain import Explainer
@@ -135,6 +136,49 @@ def test_a_cpu_without_memory_says_so(inputs: Tensor) -> None:
     one = Passes(Explainer(network, "inner.features.18"), CPU, 1)
     with pytest.raises(torch.OutOfMemoryError, match="planted"):
         run(one, inputs)
+
+
+class Broken(Small):
+    """Its device fails at the first pass."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(prepared(untrained()), 1000)
+        self.error: Exception | None = error
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        error, self.error = self.error, None
+        if error:
+            raise error
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+@pytest.mark.parametrize("kind", [RuntimeError, torch.AcceleratorError])
+def test_memory_that_runs_out_beneath_torch_halves_the_batch_too(
+    kind: type[RuntimeError], sentence: str, inputs: Tensor, alone: list[Explained]
+) -> None:
+    """Red where torch's own error is the only one that counts: the study failed for want of memory."""
+    network = Broken(kind(sentence)).eval()
+    one = Passes(Explainer(network, "inner.features.18"), ELSEWHERE, 4)
+    assert alike(run(one, inputs), alone)
+    assert one.batch == 2
+
+
+def test_a_device_that_fails_is_lost_and_anything_else_is_not_its_fault(inputs: Tensor) -> None:
+    def raised(error: Exception) -> Passes:
+        return Passes(Explainer(Broken(error).eval(), "inner.features.18"), ELSEWHERE, 4)
+
+    with pytest.raises(DeviceLost, match=r"cpu:0 has failed: CUDA error: an illegal memory access was encountered$"):
+        run(raised(torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore")), inputs)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        run(raised(RuntimeError("mat1 and mat2 shapes cannot be multiplied")), inputs)
 
 
 def test_half_precision_moves_a_probability_by_less_than_a_hundredth(shared_data: Path) -> None:

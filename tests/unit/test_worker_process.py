@@ -1,0 +1,78 @@
+"""A worker process that has lost its models, or its GPU, ends: it would fail one study after another."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from celery.signals import worker_process_init
+
+from cxrnode.errors import DeviceLost, ModelMismatch
+from cxrnode.finding import Finding
+from cxrnode.ledger import work
+from cxrnode.ledger.roundlines import round_lines
+from cxrnode.radiograph import Film
+from cxrnode.settings import Settings
+from tests.builders import make_cxr
+from tests.desks import HOUR, open_desk, read_all, receive
+from tests.fakes import FakeModel
+from workers import gpu, tasks
+
+
+class Failing(FakeModel):
+    """Its GPU fails at the second pass."""
+
+    def read(self, radiographs: Sequence[Film]) -> list[Finding]:
+        """One finding a radiograph, once."""
+        found = super().read(radiographs)
+        if len(self.batches) == 2:
+            raise DeviceLost("cuda:0 has failed: CUDA error: unspecified launch failure")
+        return found
+
+
+def test_a_child_whose_models_do_not_load_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when the error is left to Celery, which logs it and gives the child work all the same."""
+
+    def fails(_: Settings) -> None:
+        raise ModelMismatch("the weights are not the ones on the card")
+
+    monkeypatch.setattr(gpu, "load", Settings)
+    monkeypatch.setattr(gpu, "open_shelf", fails)
+
+    with pytest.raises(SystemExit):
+        worker_process_init.send(sender=None)
+
+
+def test_a_gpu_that_fails_costs_no_study_an_attempt_and_what_was_not_begun_is_due_at_once(tmp_path: Path) -> None:
+    desk = open_desk(tmp_path, [])
+    for _ in range(4):
+        receive(desk, make_cxr())
+    model = Failing()
+
+    with pytest.raises(DeviceLost):
+        read_all(desk, lambda _: model, together=1)
+
+    assert model.batches == [1, 1], "nothing is asked of a GPU that has failed"
+    lines = sorted((line.state, line.last_error) for line in round_lines(desk.ledger))
+    assert lines == [("finished", ""), ("ready", ""), ("ready", ""), ("ready", "DeviceLost")]
+    now = datetime.now(UTC)
+    again = [work.lease(desk.ledger, one.task_key, now + HOUR, 600)[0] for one in work.due(desk.ledger, now + HOUR, {})]
+    assert [one.attempts for one in again] == [1, 1, 1]
+    desk.ledger.close()
+
+
+def test_the_task_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Red when it goes on: whatever it is given next fails too."""
+    desk = open_desk(tmp_path, [])
+
+    def lost(*_: object) -> None:
+        raise DeviceLost("cuda:0 has failed")
+
+    monkeypatch.setattr(tasks, "desk", lambda: desk)
+    monkeypatch.setattr(work, "lease", lambda *_, **__: ["held"])
+    monkeypatch.setattr("workers.analysis.analyse_leased", lost)
+    monkeypatch.setattr(gpu, "_together", [1])
+
+    with pytest.raises(SystemExit):
+        tasks.analyse("key")
+    desk.ledger.close()
