@@ -42,22 +42,32 @@ def associate(
     _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
     ae = application_entity(calling_ae, destination.timeout_s, contexts)
     address = (destination.host, destination.port)
+    met: list[evt.EventType] = []
+    ours: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_PDU_SENT, _acknowledge_at_once)]
+    ours += [(of, lambda event: met.append(event.event)) for of in (evt.EVT_CONN_OPEN, evt.EVT_ACSE_RECV)]
     association = ae.associate(
         *address,
         ae_title=destination.ae_title,
         max_pdu=largest_pdu,
         ext_neg=[build_role(UID(uid), scp_role=True) for uid in sorted(stored)] or None,
-        evt_handlers=[*handlers, (evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_PDU_SENT, _acknowledge_at_once)],
+        evt_handlers=[*handlers, *ours],
     )
     if association.is_established:
         association._reactor_checkpoint = Checkpoint(association)  # noqa: SLF001  nothing public pauses it
         return association
+    raise PeerUnavailable(f"{called(destination)} {_why_none(association, met)}")
+
+
+def _why_none(association: Association, met: Collection[evt.EventType]) -> str:
+    """Why there is no association, by what was met when it was asked for: a connection, an answer."""
     if association.is_rejected:
         refusal = association.acceptor.primitive
-        why = f"rejected the association: {refusal.reason_str}" if refusal else "rejected the association"
-    else:
-        why = "cannot be reached, or gave no answer"
-    raise PeerUnavailable(f"{called(destination)} {why}")
+        return f"rejected the association: {refusal.reason_str}" if refusal else "rejected the association"
+    if evt.EVT_CONN_OPEN not in met:
+        return "cannot be reached"
+    if evt.EVT_ACSE_RECV in met:
+        return "ended the connection instead of accepting or rejecting the association"
+    return f"gave no answer to the request for an association within {association.acse_timeout:g} s"
 
 
 class Allowance:

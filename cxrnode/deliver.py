@@ -71,11 +71,11 @@ def send(
         for index, (file, header) in enumerate(zip(files, headers, strict=True)):
             if not wanted(index):
                 continue
-            told(index, _send_one(association, file, header, destination))
-            if not association.is_established:
-                raise PeerUnavailable(
-                    f"{destination.name} ended the association after object {index + 1} of {len(files)}"
-                )
+            sent = _send_one(association, file, header, destination)
+            told(index, sent)
+            if sent.status is None or not association.is_established:  # it may be known a moment later that it ended
+                place = f"object {index + 1} of {len(files)}"
+                raise PeerUnavailable(f"{destination.name} ended the association, or gave no answer, at {place}")
     finally:
         if association.is_established:
             association.release()

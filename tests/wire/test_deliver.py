@@ -2,6 +2,7 @@
 
 import io
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
@@ -15,6 +16,7 @@ from cxrnode.errors import PeerUnavailable
 from cxrnode.results.series import SERIES
 from cxrnode.samples import free_ports
 from tests.builders import DX_PRESENTATION, make_cxr
+from tests.cables import Mute, listening
 from tests.fakes import FakePacs
 from tests.nodes import saved
 from tests.studies import STUDIES
@@ -121,24 +123,44 @@ def test_a_class_that_the_pacs_does_not_take_is_refused_in_words(tmp_path: Path)
 
 
 def test_a_pacs_that_drops_the_association_keeps_what_it_took(tmp_path: Path) -> None:
+    """Red without `sent.status is None`: the next object is sent into an association that is no more."""
     films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(3)]
     answers: list[tuple[int, Sent]] = []
     with (
         FakePacs(drop_after=1).listening() as pacs,
-        pytest.raises(PeerUnavailable, match="fake"),
+        pytest.raises(PeerUnavailable, match="fake ended the association, or gave no answer, at object 2 of 3"),
     ):
         send(films, pacs.destination(), "CXRNODE", lambda index, sent: answers.append((index, sent)))
 
     assert (answers[0][0], answers[0][1].answer) == (0, Answer.ACCEPTED)
-    assert all(sent.answer is Answer.LATER for _, sent in answers[1:])
+    assert [sent.answer for _, sent in answers[1:]] == [Answer.LATER]
 
 
 def test_nobody_there_is_said_with_name_and_address() -> None:
     (port,) = free_ports(1)
-    nobody = Destination(name="pacs1", ae_title="PACS", host="127.0.0.1", port=port, timeout_s=1)
-
     with pytest.raises(PeerUnavailable, match=rf"pacs1 \(PACS at 127.0.0.1:{port}\) cannot be reached"):
-        echo(nobody, "CXRNODE")
+        echo(somebody(port), "CXRNODE")
+
+
+def test_whoever_takes_the_connection_and_says_nothing_is_told_from_who_ends_it() -> None:
+    """Red when any association that did not come about is said to be unreachable."""
+
+    def hang_up(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                server.accept()[0].close()
+
+    with (
+        Mute().listening() as mute,
+        pytest.raises(PeerUnavailable, match=r"gave no answer to the request .* within 1 s"),
+    ):
+        echo(somebody(mute.port), "CXRNODE")
+    with listening(hang_up) as port, pytest.raises(PeerUnavailable, match="ended the connection instead of"):
+        echo(somebody(port), "CXRNODE")
+
+
+def somebody(port: int) -> Destination:
+    return Destination(name="pacs1", ae_title="PACS", host="127.0.0.1", port=port, timeout_s=1)
 
 
 def test_an_ae_title_that_is_not_known_there_is_said() -> None:
