@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.card import find, load_card
+from models.explain import Explainer
 from models.gatenet import GateNetwork
 from models.networks import NETWORKS
 from models.prepared import prepared
@@ -50,6 +51,21 @@ def test_every_network_answers_as_before_but_for_the_order_of_adding_up(name: st
     assert float((wanted - found).abs().max()) <= 1e-9 * float(wanted.abs().max())
     assert norms_of(after) == UNFOLDED.get(name, 0)
     assert {layer for layer, _ in before.named_modules()} >= {layer for layer, _ in after.named_modules()}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("resnet18", "layer4.1.conv2"), ("resnet18", "layer4.1.bn2"), ("mobilenet_v2", "features.18.0")],
+)
+def test_a_layer_that_is_explained_keeps_its_map(name: str, layer: str) -> None:
+    """Red when a convolution is folded all the same: what it gives out is then another, and its map too."""
+    before = untrained(name)
+    inputs = torch.rand((1, 3, 224, 224), generator=torch.Generator().manual_seed(3))
+    _, (wanted,) = Explainer(copy.deepcopy(before), layer).explain(inputs)
+    _, (found,) = Explainer(prepared(before, layer), layer).explain(inputs)
+    assert float(wanted.values.std()) > 0.05
+    assert float(abs(wanted.values - found.values).max()) < 1e-3
+    assert found.peak == pytest.approx(wanted.peak, rel=1e-3)
 
 
 def test_the_logits_of_the_model_that_is_shipped_move_by_less_than_1e_5() -> None:
