@@ -10,13 +10,15 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from select import POLLOUT, poll
 from socket import AF_INET, AF_INET6, create_server, socket
 from typing import NoReturn
 
-from cxrnode.acceptors import Acceptors, Hatch
+from cxrnode.acceptors import GRACE_S, Acceptors, Hatch
 from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
 from cxrnode.faultpoints import Point, reached
@@ -33,6 +35,8 @@ LOOK_EVERY_S = 0.2
 """How often it looks whether it has to end."""
 MOST_PROCESSES = 4
 """that take associations, where the settings say no number: on a larger machine the workers want the other cores"""
+MOST_UNTOLD = 100_000
+"""Receipts that wait for an intake that does not listen; the disk has them as well, and it looks there."""
 BACKLOG = 128
 """Connections that wait until they are accepted."""
 
@@ -49,6 +53,8 @@ class Entrance:
         self._processes = receiving.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
         self._stopping = False
         self._receipts = -1
+        self._untold: deque[bytes] = deque(maxlen=MOST_UNTOLD)
+        self._telling, self._behind = threading.Lock(), False
 
     def run(self) -> bool:
         """Receive until `stop` is called; False: one of the processes ended before that."""
@@ -70,7 +76,7 @@ class Entrance:
         finally:
             acceptors.end()
             if not ended:
-                os.waitpid(intake, 0)
+                _await(intake)
         return self._stopping
 
     def stop(self) -> None:
@@ -115,8 +121,33 @@ class Entrance:
         self._ledger.close()
 
     def _tell(self, line: str) -> None:
-        with suppress(OSError):  # the intake has died, and so will this process: the next one finds all on the disk
-            os.write(self._receipts, f"{line}\n".encode())  # no longer than a pipe takes whole
+        """Tell the intake, now or when it listens again: no image waits for it."""
+        with self._telling:
+            self._untold.append(f"{line}\n".encode())  # no longer than a pipe takes whole
+            if not self._behind and not self._told():
+                self._behind = True
+                threading.Thread(target=self._tell_late, daemon=True).start()
+
+    def _told(self) -> bool:
+        """Whether nothing is left to be told."""
+        while self._untold:
+            try:
+                os.write(self._receipts, self._untold[0])
+            except BlockingIOError:
+                return False
+            except OSError:  # it has died, and so will this process: the next one finds all on the disk
+                self._untold.clear()
+                return True
+            self._untold.popleft()
+        return True
+
+    def _tell_late(self) -> None:
+        ready = poll()
+        ready.register(self._receipts, POLLOUT)
+        while self._behind:
+            ready.poll()
+            with self._telling:
+                self._behind = not self._told()
 
     def _begin_intake(self) -> int:
         """Its process, which learns by a pipe what arrives, and by the pipe's end that it is to end.
@@ -125,6 +156,7 @@ class Entrance:
         need not be started again for that.
         """
         inbox, self._receipts = os.pipe()
+        os.set_blocking(self._receipts, False)
         process = os.fork()
         if process == 0:
             os.close(self._receipts)
@@ -145,6 +177,18 @@ def _accepted(port: socket) -> socket:
         raise TimeoutError from error
 
 
+def _await(process: int) -> None:
+    """Wait until it has ended, and end it when that takes too long: what it has not entered lies on the disk."""
+    give_up = time.monotonic() + GRACE_S
+    while os.waitpid(process, os.WNOHANG) == (0, 0):
+        if time.monotonic() > give_up:
+            LOG.warning("killed", pid=process)
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return
+        time.sleep(0.01)
+
+
 def _take_in(settings: Settings, inbox: int) -> NoReturn:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -159,10 +203,15 @@ def _take_in(settings: Settings, inbox: int) -> NoReturn:
 
 
 def _listen(inbox: int, reception: Reception) -> None:
-    with open(inbox, encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                reception.note(Receipt(**json.loads(line)))
-            else:
-                reception.wake()
+    """Until the pipe ends; a fault ends the process, as nobody would notice that it is deaf."""
+    try:
+        with open(inbox, encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    reception.note(Receipt(**json.loads(line)))
+                else:
+                    reception.wake()
+    except Exception as error:  # noqa: BLE001  whatever it is
+        LOG.error("intake ended", reason=type(error).__name__)
+        os._exit(1)
     reception.stop()
