@@ -123,7 +123,8 @@ def reader_of(
     if threads:
         torch.set_num_threads(threads)
     network, place = _filled(card, folder, device)
-    explainer = Explainer(prepared(network), card.explanation.layer, card.explanation.map_method)
+    layer = card.explanation.layer
+    explainer = Explainer(prepared(network, layer), layer, card.explanation.map_method)
     return Reader(card, explainer, place, lungs, gpu)
 
 
