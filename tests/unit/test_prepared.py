@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from models.card import find, load_card
 from models.explain import Explainer
 from models.gatenet import GateNetwork
+from models.lite0 import Conv2dSame
 from models.networks import NETWORKS
-from models.prepared import prepared
+from models.prepared import WideConv2d, prepared
 from models.reader import network_of
 from models.unet import UNet
 from tests.zoo import film_blots, settle, untrained
@@ -76,6 +77,21 @@ def test_the_logits_of_the_model_that_is_shipped_move_by_less_than_1e_5() -> Non
     inputs = film_blots(4, 224)
     with torch.inference_mode():
         assert float((before(inputs) - after(inputs)).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (7, 7), (8, 7), (7, 8), (112, 56), (1, 2)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_wider_kernel_pads_as_tensorflow_does_whether_the_sides_are_even_or_odd(
+    kernel: int, sides: tuple[int, int]
+) -> None:
+    """Red when the zero before the kernel's first is left where a side is odd."""
+    before = nn.Sequential(Conv2dSame(6, 6, kernel, 2, groups=6)).double()
+    after = prepared(copy.deepcopy(before))
+    inputs = torch.rand((2, 6, *sides), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+    assert isinstance(after.get_submodule("0"), WideConv2d)
+    with torch.inference_mode():
+        torch.testing.assert_close(after(inputs), before(inputs))
 
 
 def _flat(answer: Tensor | tuple[Tensor, ...]) -> Tensor:
