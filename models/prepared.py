@@ -63,31 +63,3 @@ def _widened(layer: Conv2dSame) -> WideConv2d:
     wide.weight = nn.Parameter(functional.pad(layer.weight.detach(), (1, 0, 1, 0)))
     wide.bias = layer.bias
     return wide
-
-
-class WideConv2d(nn.Conv2d):
-    """`Conv2dSame` in depth by 2 with padding of its own: where the side is even, a zero before the kernel's first."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, channels, rows, columns) -> (N, channels, ceil(rows / 2), ceil(columns / 2))."""
-        rows, columns = (side % 2 for side in inputs.shape[-2:])
-        weight = self.weight[:, :, rows:, columns:]
-        return functional.conv2d(inputs, weight, self.bias, self.stride, self.padding, groups=self.groups)
-
-
-def _widen(module: nn.Module) -> None:
-    """Wherever a copy for the padding costs more than a wider kernel does: in depth, where nothing is added up."""
-    for name, layer in module.named_children():
-        if isinstance(layer, Conv2dSame) and layer.stride == (2, 2) and layer.groups == layer.in_channels > 1:
-            setattr(module, name, _widened(layer))
-        else:
-            _widen(layer)
-
-
-def _widened(layer: Conv2dSame) -> WideConv2d:
-    channels, (rows, columns) = layer.in_channels, layer.kernel_size
-    size, padding = (rows + 1, columns + 1), (rows // 2, columns // 2)
-    wide = WideConv2d(channels, channels, size, 2, padding, groups=channels, bias=layer.bias is not None)
-    wide.weight = nn.Parameter(functional.pad(layer.weight.detach(), (1, 0, 1, 0)))
-    wide.bias = layer.bias
-    return wide
