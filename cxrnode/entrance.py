@@ -59,6 +59,7 @@ class Entrance:
     def run(self) -> bool:
         """Receive until `stop` is called; False: one of the processes ended before that."""
         self._spool.clear_incoming()
+        self._spool.lay_out()
         gc.freeze()  # what is here now stays, for all of them: no look for garbage need go through it
         intake = self._begin_intake()
         acceptors, ended = Acceptors(self._accept), False

@@ -109,7 +109,8 @@ class Spool:
     def shards(self) -> Iterator[tuple[str, set[str]]]:
         """The same in parts: the beginning that keys have in common, and the keys."""
         for shard in list((self.root / "instances").iterdir()):  # listed at once: nothing is open between two parts
-            yield shard.name, {entry.name for entry in os.scandir(shard)}
+            if keys := {entry.name for entry in os.scandir(shard)}:
+                yield shard.name, keys
 
     def count(self) -> int:
         """How many instances are on the disk; no folder of them is listed where the file system counts for us."""
@@ -129,6 +130,19 @@ class Spool:
                 f"{free / GIB:.2f} GB free under the spool; wanted {self._reserve / GIB:.2f} GB besides this instance "
                 "(receiving.reserve_gb)"
             )
+
+    def lay_out(self) -> None:
+        """Make the folders that instances lie in, durably, so that no image waits for its own.
+
+        On a full disk they are made as they are wanted.
+        """
+        instances = self.root / "instances"
+        shards = [instances / f"{number:02x}" for number in range(256)]
+        with suppress(OSError):
+            for shard in shards:
+                shard.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(instances)
+            self._durable.update(shards)
 
     def draft(self) -> Draft:
         """Room for an instance that comes in pieces; close it whatever becomes of it. Raises OSError."""

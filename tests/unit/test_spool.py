@@ -1,5 +1,6 @@
 """The spool: durable, whole or not at all, and no UID climbs out of it."""
 
+import errno
 import os
 from dataclasses import replace
 from io import FileIO
@@ -124,6 +125,47 @@ def test_a_power_cut_after_success_finds_every_byte_and_every_name_on_the_disk(
     before = ["fsync image.dcm", "fsync receipt.json", "fsync incoming folder", "fsync instances"]
     assert sorted(done[:-2]) == sorted(before), "at once, in any order, and all of them before the rename"
     assert done[-2:] == ["rename", "fsync shard"]
+
+
+def test_folders_that_were_laid_out_cost_an_image_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when `lay_out` syncs before it has made them, or not at all, and when `store` syncs them again."""
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    done: list[str | int] = []
+    fsync = os.fsync
+
+    def note_fsync(handle: int) -> None:
+        fsync(handle)
+        there = Path(f"/proc/self/fd/{handle}").readlink()
+        done.append(len(list(there.iterdir())) if there == tmp_path / "instances" else there.name)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    spool.lay_out()
+    assert done == [256]
+    assert list(spool.shards()) == []
+    spool.store(b"first", receipt)
+
+    assert done.count(256) == 1
+    assert done[-1] == receipt.key[:2]
+
+
+def test_folders_that_a_full_disk_does_not_take_are_made_when_they_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when `lay_out` raises, or takes folders for durable that are not there."""
+    spool = Spool(tmp_path)
+    receipt = replace(RECEIPT, key=spool.key_for("1.2.3"))
+    with monkeypatch.context() as full:
+        full.setattr(Path, "mkdir", _full)
+        spool.lay_out()
+    assert list((tmp_path / "instances").iterdir()) == []
+
+    assert spool.store(b"first", receipt)
+    assert list(spool.keys()) == [receipt.key]
+
+
+def _full(path: Path, *_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
 def test_a_folder_that_another_made_and_did_not_sync_is_made_durable_too(
