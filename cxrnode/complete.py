@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from cxrnode.errors import BrokerUnavailable, StaleLease
+from cxrnode.errors import BrokerUnavailable, LedgerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import QUEUES, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
@@ -115,7 +115,20 @@ def sweep(spool: Spool, ledger: Ledger, parts: Iterable[tuple[str, set[str]]] | 
     unknown = (key for shard, keys in looked_at for key in keys - arrivals.known(ledger, shard))
     missing = sorted(key for key in unknown if spool.image(key).exists())
     receipts = [receipt for key in missing if (receipt := _receipt(spool, key)) is not None]
-    return sum(arrivals.note(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))
+    return sum(enter(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))
+
+
+def enter(ledger: Ledger, receipts: Sequence[Receipt]) -> int:
+    """Enter receipts; one that the ledger does not take keeps no other back, and waits on the disk."""
+    try:
+        return arrivals.note(ledger, receipts)
+    except LedgerUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  what a database has against a value differs from one to the next
+        if len(receipts) > 1:
+            return sum(enter(ledger, [one]) for one in receipts)
+        LOG.error("receipt not entered", key=receipts[0].key, reason=type(error).__name__)
+        return 0
 
 
 def _receipt(spool: Spool, key: str) -> Receipt | None:

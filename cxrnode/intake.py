@@ -18,7 +18,7 @@ from cxrnode.spool import Receipt, Spool
 LOG = logger("intake")
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
 NAME = re.compile(r"[!-\[\]-~]{1,64}")
-"""One UID, or what some devices take for one: text that every ledger holds and results can repeat (PS3.5 9.1)."""
+"""One UID, or what some devices take for one: of its length, and text that results can repeat (PS3.5 9.1)."""
 
 
 def receipt_of(spool: Spool, content: bytes, calling_ae: str, replay: str, now: datetime) -> Receipt:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from cxrnode.complete import ask, next_closing, reconcile, sweep
+from cxrnode.complete import ask, enter, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import Jobs
-from cxrnode.ledger import Ledger, arrivals, tallies
+from cxrnode.ledger import Ledger, tallies
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
 from cxrnode.retention import purge
@@ -118,7 +118,7 @@ class Reception:
                 LOG.info("ledger agrees with the disk", receipts_found=found)
             if arrived:
                 reached(Point.BEFORE_INGEST)
-                arrivals.note(self._ledger, arrived)
+                enter(self._ledger, arrived)
                 reached(Point.AFTER_INGEST)
         except LedgerUnavailable as error:
             self._lost_touch(error)

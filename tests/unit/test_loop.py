@@ -1,6 +1,7 @@
 """The receiver's loop goes on whatever the ledger or the spool hold; what it cannot make sense of stays where it is."""
 
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cxrnode.reception import Reception
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
 from cxrnode.spool import Receipt, Spool
+from tests.databases import KINDS, ledger_url
 from tests.ledgers import LEASE_S, T0, Bench
 
 MOST = 3
@@ -87,6 +89,29 @@ def test_one_receipt_that_cannot_be_read_keeps_no_other_from_the_ledger(bench: B
 
     assert sweep(bench.spool, bench.ledger) == 2
     assert bench.places() == {"on the disk, not yet in the ledger": 1, "waiting for the study to be complete": 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wrong", [{"received_at": "never"}, {"study_instance_uid": "\ud800"}], ids=str)
+def test_one_receipt_that_the_ledger_does_not_take_keeps_no_other_back(
+    tmp_path: Path, kind: str, wrong: dict[str, str]
+) -> None:
+    """Seen red: each turn failed at it, and nothing was entered any more."""
+    url = ledger_url(tmp_path, kind)
+    settings = {"node": {"state_dir": tmp_path}, "receiving": {"reserve_gb": 0}, "ledger": {"url": url}}
+    reception, ledger = Reception(Settings.model_validate(settings)), Ledger(url)
+    spool = Spool(tmp_path / "spool")
+    receipts = [
+        Receipt(spool.key_for(f"1.{number}"), f"1.{number}", *"abcd", 1, *"jklm", T0.isoformat()) for number in range(3)
+    ]
+    receipts[1] = replace(receipts[1], **wrong)
+    for receipt in receipts[:2]:
+        spool.store(b"x", receipt)
+    reception.note(receipts[2])
+    reception.turn(T0)
+
+    assert {receipts[0].key, receipts[2].key} <= arrivals.known(ledger)
+    ledger.close()
 
 
 def test_what_a_receiver_on_the_same_spool_left_behind_is_entered_by_another(tmp_path: Path) -> None:
