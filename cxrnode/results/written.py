@@ -30,14 +30,14 @@ class Item(bytes):
     __slots__ = ()
 
 
-Value = str | int | float | Sequence[str] | Sequence[int] | Sequence[float] | Sequence[Item] | None
-"""Of an attribute: text in ASCII, numbers, items or nothing, one or several as its VR allows."""
+Value = bytes | str | int | float | Sequence[str] | Sequence[int] | Sequence[float] | Sequence[Item] | None
+"""Of an attribute: bytes, text in ASCII, numbers, items or nothing, one or several as its VR allows."""
 
 
 def item(**attributes: Value) -> Item:
     """An item with these attributes, in the order of their tags. Raises UnicodeEncodeError for text beyond ASCII."""
     elements = sorted((_known(keyword), value) for keyword, value in attributes.items())
-    content = b"".join(_element(tag, vr, _content(vr, value)) for (tag, vr), value in elements)
+    content = b"".join(written(tag, vr, _content(vr, value)) for (tag, vr), value in elements)
     return Item(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(content)) + content)
 
 
@@ -86,7 +86,8 @@ def _known(keyword: str) -> tuple[int, str]:
     return int(tag), dictionary_VR(tag)
 
 
-def _element(tag: int, vr: str, content: bytes) -> bytes:
+def written(tag: int, vr: str, content: bytes) -> bytes:
+    """An element: its head, and its value of even length as it stands. Raises struct.error for one that is too long."""
     head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode("ascii"))
     length = struct.pack("<xxL" if vr in EXPLICIT_VR_LENGTH_32 else "<H", len(content))
     return head + length + content
@@ -96,6 +97,8 @@ def _content(vr: str, value: Value) -> bytes:
     """The value field: of even length, several values parted by a backslash (PS3.5 6.2, 6.4)."""
     if value is None:
         return b""
+    if isinstance(value, bytes):
+        return value
     if vr == "SQ":
         return b"".join(cast("Sequence[Item]", value))
     several = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
