@@ -29,8 +29,12 @@ class Hatch:
 
     def connection(self) -> socket | None:
         """The next connection; None: there will be none any more."""
-        _, handles, _, _ = recv_fds(self._end, 1, 1)
-        return socket(fileno=handles[0]) if handles else None
+        while True:
+            message, handles, _, _ = recv_fds(self._end, 1, 1)
+            if handles or not message:
+                return socket(fileno=handles[0]) if handles else None
+            LOG.warning("no connection taken", reason="too many open files")  # the kernel has closed it
+            self.ended()
 
     def ended(self) -> None:
         """Tell that one has ended."""

@@ -5,9 +5,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from socket import send_fds, socketpair
 
 import pytest
 
+from cxrnode.acceptors import Hatch
 from cxrnode.seats import NoSeatError, Seats
 from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION
@@ -112,6 +114,23 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_a_connection_that_a_process_has_no_room_for_ends_and_the_process_goes_on() -> None:
+    """Red when what comes without a handle is taken for the end: the service would begin anew."""
+    ours, its = socketpair()
+    one, other = socketpair()
+    with ours, one, other:
+        hatch = Hatch(its)
+        ours.send(b"\0")  # so it comes when the process may open no file more
+        send_fds(ours, [b"\0"], [one.fileno()])
+        connection = hatch.connection()
+        assert connection is not None
+        with connection:
+            connection.send(b"here")
+        assert (other.recv(4), ours.recv(4)) == (b"here", b"\0")
+    assert hatch.connection() is None
+    its.close()
 
 
 def test_a_seat_is_had_once_and_left_for_another() -> None:
