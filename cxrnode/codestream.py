@@ -65,6 +65,16 @@ def with_excess(frame: bytes) -> bytes:
     return b"".join((frame[:at], scan, EXCESS, frame[end:]))
 
 
+def precision(frame: bytes, syntax: UID) -> int:
+    """Of how many bits the frame says its values are; 0 where its syntax does not let it say so.
+
+    Raises struct.error, IndexError for a frame that `check_whole` would not pass.
+    """
+    if syntax in JPEG_2000:
+        return (frame[42] & 0x7F) + 1
+    return frame[_frame_header(frame) + 4] if syntax in JPEG else 0
+
+
 def _check_parts(frame: bytes, syntax: UID) -> None:
     """Raise Unreadable for a frame that lacks tiles, or intervals between restart markers: decoders leave them blank.
 
@@ -117,10 +127,15 @@ def _jpeg_2000_size(frame: bytes) -> tuple[int, int, int]:
 
 def _jpeg_size(frame: bytes) -> tuple[int, int, int]:
     """Rows, columns, components of the first frame header: SOF0 to SOF15 or JPEG-LS's SOF55 (ISO 10918-1, B.2.2)."""
+    rows, columns, components = struct.unpack_from(">2HB", frame, _frame_header(frame) + 5)
+    return rows, columns, components
+
+
+def _frame_header(frame: bytes) -> int:
+    """Where a JPEG's first frame header begins."""
     for marker, at in _jpeg_segments(frame).items():
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in NOT_FRAME_HEADERS):
-            rows, columns, components = struct.unpack_from(">2HB", frame, at + 5)
-            return rows, columns, components
+            return at
     raise IndexError
 
 

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.uid import UID
 
-from cxrnode.codestream import JPEG_2000, check_whole, signed
+from cxrnode.codestream import JPEG_2000, check_whole, precision, signed
 from cxrnode.decoders import UNDECODABLE, decoded, describes, known
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.finding import Algorithm
@@ -54,8 +54,10 @@ def read_radiograph(dataset: Dataset) -> Greys:
     frame = _frame(dataset, layout, syntax) if syntax.is_encapsulated else b""
     words = _words(dataset, layout, syntax, frame)
     meant = _meant(layout, syntax, extended=syntax in JPEG_2000 and signed(frame))
+    seen = _seen(words)
+    _check_range(layout, syntax, frame, seen)
     present = np.zeros(2**layout.bits_stored, dtype=np.bool_)
-    present[meant[_seen(words)]] = True
+    present[meant[seen]] = True
     table = grey_table(dataset, _stored(layout, syntax), present)
     return _looked_up(words, table[meant])
 
@@ -160,6 +162,20 @@ def _words(dataset: Dataset, layout: Layout, syntax: UID, frame: bytes) -> Words
     return native.view(np.uint8 if layout.bits_allocated == 8 else np.uint16)
 
 
+def _check_range(layout: Layout, syntax: UID, frame: bytes, seen: Mask) -> None:
+    """Raise Refused for a compressed image of more bits than Bits Stored says: the lower ones alone are no picture.
+
+    A stream of as many bits as are allocated may have an overlay in those that are not stored.
+    """
+    bits = precision(frame, syntax)
+    told = layout.bits_stored < bits < layout.bits_allocated and not layout.signed and syntax not in LOSSY
+    if told and seen[2**layout.bits_stored :].any():
+        highest = int(np.flatnonzero(seen)[-1])
+        raise Refused(
+            fault("BitsStored", layout.bits_stored, f"the {bits} of the frame, which has values to {highest}")
+        )
+
+
 def _seen(words: Words) -> Mask:
     """Which words occur, (256,) or (65536,)."""
     every = 2 ** (words.dtype.itemsize * 8)
@@ -200,6 +216,11 @@ def _frame(dataset: Dataset, layout: Layout, syntax: UID) -> bytes:
         except UNDECODABLE as error:
             raise Unreadable("PixelData (7FE0,0010) has no readable fragment; wanted one frame in fragments") from error
     check_whole(frame, syntax, layout.rows, layout.columns)
+    if (bits := precision(frame, syntax)) > layout.bits_allocated:
+        raise Unreadable(
+            f"PixelData (7FE0,0010) holds values of {bits} bits; "
+            f"wanted at most {layout.bits_allocated} as {named('BitsAllocated')} says"
+        )
     return frame
 
 

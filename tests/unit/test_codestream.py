@@ -4,15 +4,16 @@ import io
 import struct
 
 import numpy as np
+import openjpeg
 import pytest
-from imagecodecs import jpeg_encode
+from imagecodecs import htj2k_encode, jpeg_encode, jpegls_encode
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 
-from cxrnode.errors import Unreadable
+from cxrnode.errors import Refused, Unreadable
 from cxrnode.pixels import read_at_least, read_radiograph
 from tests.builders import chest_like, make_cxr
 from tests.trips import sent
@@ -117,3 +118,34 @@ def test_jpeg_2000_that_lacks_one_of_a_tile_s_parts_is_unreadable() -> None:
 
     with pytest.raises(Unreadable, match="holds 15 whole tiles"):
         read_radiograph(framed(head + b"".join(parts) + END, np.pad(EIGHT, ((0, 0), (0, 16))), uid.JPEG2000Lossless))
+
+
+FINER = {
+    uid.JPEG2000Lossless: bytes(openjpeg.encode(TWELVE, bits_stored=12, use_mct=False)),
+    uid.HTJ2KLossless: htj2k_encode(TWELVE),
+    uid.JPEGLSLossless: jpegls_encode(TWELVE),
+    uid.JPEGLosslessSV1: FRAMES["lossless"][0],
+    uid.JPEGExtended12Bit: FRAMES["extended"][0],
+}
+
+
+@pytest.mark.parametrize("syntax", FINER, ids=lambda syntax: syntax.name)
+def test_a_frame_of_more_bits_than_are_allocated_is_unreadable(syntax: uid.UID) -> None:
+    """Red where decoders are let: some give the lower eight bits, and the film has contours like a map."""
+    with pytest.raises(
+        Unreadable, match=r"holds values of 1[26] bits; wanted at most 8 as BitsAllocated \(0028,0100\)"
+    ):
+        read_radiograph(framed(FINER[syntax], EIGHT, syntax))
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLosslessSV1])
+def test_a_frame_of_more_bits_than_are_stored_is_refused_where_it_uses_them(syntax: uid.UID) -> None:
+    film = framed(FINER[syntax], TWELVE, syntax)
+    film.BitsStored, film.HighBit = 10, 9
+
+    with pytest.raises(
+        Refused, match=r"BitsStored \(0028,0101\) is 10; wanted the 12 of the frame, which has values to"
+    ):
+        read_radiograph(film)
+    film.BitsStored, film.HighBit = 12, 11
+    assert read_radiograph(film).shape == TWELVE.shape
