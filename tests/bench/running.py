@@ -26,7 +26,7 @@ from tests.desks import QUIET_S, receive
 from workers.desk import Desk
 
 PATIENCE_S = 120.0
-TASKS, STUDIES = 200, 32
+TASKS, STUDIES = 200, 64
 FAMILIES = ["report", "overlay", "presentation", "segmentation", "keyobjects"]
 
 
@@ -74,7 +74,7 @@ def rate(film: FileDataset, folder: Path, processes: int) -> float:
         begun = time.perf_counter()
         for task in due:
             jobs.submit(task)
-        _wait(lambda: _analysed(desk) == STUDIES, settings)
+        _wait(lambda: _analysed(desk) == STUDIES, settings, every_s=0.1)
         took = time.perf_counter() - begun
         jobs.close()
         desk.ledger.close()
@@ -89,7 +89,7 @@ def _analysed(desk: Desk) -> int:
 
 @contextmanager
 def _worker(folder: Path, processes: int) -> Iterator[Settings]:
-    """A broker and a Celery worker of so many processes on as many cores, its models ready; both ended by pid."""
+    """A broker and a Celery worker of so many processes, both on as many cores, its models ready; ended by pid."""
     config, log = folder / "node.toml", folder / "node.log"
     tables = {
         "node": {"state_dir": str(folder / "state")},
@@ -103,8 +103,9 @@ def _worker(folder: Path, processes: int) -> Iterator[Settings]:
     settings.node.run_dir.mkdir(parents=True)
     worker = [sys.executable, "-m", "cxrnode.cli", "--config", str(config), "work", "--role", "analyse"]
     with log.open("wb") as sink:
-        commands = [broker.command(settings.node.run_dir), [*held(processes), *worker]]
-        running = [subprocess.Popen(command, stdout=sink, stderr=sink) for command in commands]
+        commands = [broker.command(settings.node.run_dir), worker]
+        on = held(processes)
+        running = [subprocess.Popen([*on, *command], stdout=sink, stderr=sink) for command in commands]
     try:
         _wait(lambda: log.read_text().count("model ready") >= processes, settings)
         yield settings
@@ -114,9 +115,10 @@ def _worker(folder: Path, processes: int) -> Iterator[Settings]:
             process.wait(PATIENCE_S)
 
 
-def _wait(true: Callable[[], bool], settings: Settings) -> None:
+def _wait(true: Callable[[], bool], settings: Settings, every_s: float = 0.02) -> None:
+    """Look now and then: whoever looks takes the cores of those that are looked at."""
     give_up = time.monotonic() + PATIENCE_S
     while not true():
         if time.monotonic() > give_up:
             raise AssertionError((settings.node.state_dir.parent / "node.log").read_text()[-3000:])
-        time.sleep(0.02)
+        time.sleep(every_s)

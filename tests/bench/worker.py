@@ -71,12 +71,10 @@ def _queue_and_ledger() -> Figure:
 def _two_workers() -> Figure:
     rates: dict[int, list[float]] = {1: [], 2: []}
     made = film("raw")
-    with tempfile.TemporaryDirectory(prefix="cxrnode-bench-") as name:
-        for number in range(4):
-            processes = 1 + number % 2
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            rates[processes].append(rate(made, folder, processes))
+    for number in range(4):
+        processes = 1 + number % 2
+        with tempfile.TemporaryDirectory(prefix="cxrnode-bench-") as folder:
+            rates[processes].append(rate(made, Path(folder), processes))
     cores = len(os.sched_getaffinity(0))
     note = f"one film of {ROWS} x {COLUMNS} a study, {STUDIES} studies, real Celery and Redis; {cores} cores"
     return Figure.of(
