@@ -3,6 +3,9 @@
 import importlib
 from typing import Literal
 
+from celery.concurrency import get_implementation
+from celery.utils.nodenames import host_format
+
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
@@ -29,16 +32,15 @@ def work(settings: Settings, role: Role) -> None:
 
         app.loader.import_default_modules()  # the tasks
     queues = (ANALYSIS_QUEUES if role == "analyse" else DELIVERY_QUEUES).values()
-    processes = settings.worker.processes if role == "analyse" else settings.worker.delivery_processes
-    app.worker_main(
-        [
-            "worker",
-            f"--hostname={role}@%h",
-            f"--queues={','.join(queues)}",
-            f"--concurrency={processes}",
-            "--pool=prefork",
-            "--without-mingle",
-            "--without-gossip",
-            f"--loglevel={settings.log.level.upper()}",
-        ]
+    worker = app.Worker(  # what `celery worker` calls, whose command line would cost the start a fifth of a second
+        hostname=host_format(f"{role}@%h"),
+        queues=list(queues),
+        concurrency=settings.worker.processes if role == "analyse" else settings.worker.delivery_processes,
+        pool_cls=get_implementation("prefork"),
+        without_mingle=True,
+        without_gossip=True,
+        loglevel=settings.log.level.upper(),
     )
+    worker.start()
+    if worker.exitcode:
+        raise SystemExit(worker.exitcode)
