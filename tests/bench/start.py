@@ -32,8 +32,8 @@ ROUNDS = 5
 PATIENCE_S = 120.0
 LOOK_S = 0.005
 IMPORTS = (
-    "two fifths are torch's own import, a third the imports of the rest (Celery, SQLAlchemy, pydicom), a tenth those of "
-    "torchvision and pytorch_grad_cam, a tenth loading and warming the models"
+    "two fifths are torch's own import, a third the imports of the rest (Celery, SQLAlchemy, pydicom), a tenth "
+    "those of torchvision and pytorch_grad_cam, a tenth loading and warming the models"
 )
 OURS = (sys.executable, "-m", "cxrnode.cli")
 
