@@ -3,6 +3,7 @@
 A radiograph has at most 65536 stored values, and millions of pixels: everything is worked out per value.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +94,12 @@ def _modality(dataset: Dataset, stored: Stored) -> Values:
     intercept = (numbers(dataset, "RescaleIntercept") or (0.0,))[0]
     if slope == 0:
         raise Refused(fault("RescaleSlope", slope, "a number other than 0"))
-    return stored.values * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        values: Values = stored.values * slope + intercept
+        extent = float(values.max() - values.min())
+    if not math.isfinite(extent):
+        raise Refused(fault("RescaleSlope", slope, "one by which every value and their range are finite"))
+    return values
 
 
 def _voi(dataset: Dataset, stored: Stored, values: Values, shown: Mask) -> Values:

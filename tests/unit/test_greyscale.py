@@ -192,6 +192,14 @@ def test_an_impossible_transformation_is_refused(attributes: dict[str, object], 
         read(make_cxr(RAMP, **attributes))
 
 
+@pytest.mark.parametrize(("slope", "intercept"), [("1E305", "0"), ("8E304", "-1.6E308"), ("-1E305", "1E308")])
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": None, "WindowWidth": None}], ids=["window", "no window"])
+def test_a_slope_that_no_number_can_hold_is_refused(slope: str, intercept: str, window: dict[str, object]) -> None:
+    """Red when the greys are no numbers: the model's pass fails then, and with it every study that is read in it."""
+    with pytest.raises(Refused, match=r"RescaleSlope \(0028,1053\) is .*; wanted one by which every value"):
+        read(make_cxr(RAMP, RescaleSlope=slope, RescaleIntercept=intercept, **window))
+
+
 @pytest.mark.parametrize("written", [b"abc ", b"nan ", b"inf ", b"1\\x "])
 def test_a_window_that_is_no_number_is_refused(written: bytes) -> None:
     buffer = io.BytesIO()
