@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,17 +41,17 @@ class Passes:
         found: list[Explained] = []
         while len(found) < images:
             last = min(len(found) + self.batch, images)
-            explained = self._attempt(inputs_of(len(found), last))
+            explained = self._attempt(inputs_of(len(found), last), half=self._half)
             if explained is None:
                 self._bear_less(last - len(found))
             else:
                 found += explained
         return found
 
-    def _attempt(self, inputs: Tensor) -> list[Explained] | None:
-        """None: it was too much for the device."""
+    def _attempt(self, inputs: Tensor, *, half: bool) -> list[Explained] | None:
+        """None: it was too much for the device. What is beyond float16's largest (65504) is done again in float32."""
         try:
-            with torch.autocast(self.device.type, torch.float16, enabled=self._half):
+            with torch.autocast(self.device.type, torch.float16, enabled=half):
                 logits, heatmaps = self._explainer.explain(inputs.to(self.device))
         except RuntimeError as error:
             if self.device != CPU and ran_out(error):
@@ -58,6 +59,12 @@ class Passes:
             if isinstance(error, torch.AcceleratorError):
                 raise DeviceLost(f"{self.device} has failed: {str(error).splitlines()[0]}") from error
             raise
+        except ValueError:  # a map of no numbers
+            if not half:
+                raise
+            return self._attempt(inputs, half=False)
+        if half and not np.isfinite(logits).all():
+            return self._attempt(inputs, half=False)
         return list(zip(logits.tolist(), heatmaps, strict=True))
 
     def _bear_less(self, images: int) -> None:

@@ -205,3 +205,18 @@ def test_half_precision_ends_where_the_cpu_begins(inputs: Tensor) -> None:
     network.fits = 0
     run(one, inputs[:1])
     assert seen == [torch.float16, torch.float16, torch.float32]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_what_half_precision_cannot_hold_is_read_in_single(inputs: Tensor, alone: list[Explained]) -> None:
+    """Red when a logit that is no number is all that a study gets: it failed on a GPU and on no CPU."""
+
+    class Loud(Small):
+        def forward(self, inputs: Tensor) -> Tensor:
+            logits = super().forward(inputs)
+            return logits / 0 if torch.is_autocast_enabled("cpu") else logits
+
+    network = Loud(prepared(untrained()), 1000).eval()
+    one = Passes(Explainer(network, "inner.features.18"), ELSEWHERE, 4, half=True)
+    assert alike(run(one, inputs), alone)
+    assert network.sizes == [4, 4, 4, 4, 3, 3]
