@@ -18,6 +18,8 @@ from select import POLLOUT, poll
 from socket import AF_INET, AF_INET6, create_server, socket
 from typing import NoReturn
 
+from pydicom import config
+
 from cxrnode.acceptors import GRACE_S, Acceptors, Hatch
 from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
@@ -106,7 +108,11 @@ class Entrance:
         return port
 
     def _accept(self, hatch: Hatch) -> None:
-        """What each process does that takes associations."""
+        """What each process does that takes associations.
+
+        pydicom checks every UID when it makes one, only to warn; a sender that proposes all there is has hundreds.
+        """
+        config.settings.reading_validation_mode = config.IGNORE
         node, receiving = self._settings.node, self._settings.receiving
         reports = Reports(self._settings.destinations, receiving.senders, self.keep)
         doorway = Doorway(receiving, self._seats, self._processes, hatch.ended)

@@ -11,7 +11,7 @@ from typing import cast
 
 from pydicom import Dataset
 from pydicom.uid import UID, AllTransferSyntaxes
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
@@ -99,6 +99,7 @@ class Receiver:
     def _entity(self) -> tuple[ApplicationEntity, tuple[str, int], list[EventHandlerType]]:
         """What is negotiated, where, and what happens then."""
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
+        _config.LOG_HANDLER_LEVEL = "none"  # nor need they be put together then
         entity = application_entity(self._ae_title, self._settings)
         self._contexts = entity.supported_contexts
         events: list[EventHandlerType] = [
