@@ -1,6 +1,6 @@
 """The outlines of regions on a picture, with the numbers that the report gives them; legible on any grey."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def trace(picture: Image.Image, regions: Sequence[Region], shape: tuple[int, ...
     left, top, right, bottom = _reach(outlines, picture.size, 2 * width)
     within, size = [outline - (left, top) for outline in outlines], (right - left, bottom - top)
     part = np.array(picture.crop((left, top, right, bottom)))
-    halo, line = lines(size, within, 2 * width), lines(size, within, width)
+    line, halo = lines(size, within, width, 2 * width)
     if (drawn := cv2.findNonZero(halo)) is not None:
         x, y = drawn.reshape(-1, 2).T
         part[y, x] = _cover(_cover(part[y, x], HALO_COLOUR, halo[y, x]), COLOUR, line[y, x])
@@ -47,13 +47,19 @@ def thickness(picture: Image.Image) -> float:
     return max(2.0, max(picture.size) / 400)
 
 
-def lines(size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], width: float) -> NDArray[np.uint8]:
-    """How much of each pixel is covered by closed lines of this width, 0 to 255; `size` is width and height."""
+def lines(
+    size: tuple[int, int], outlines: Sequence[NDArray[np.float64]], *widths: float
+) -> Iterator[NDArray[np.uint8]]:
+    """How much of each pixel is covered by closed lines of each width, 0 to 255; `size` is width and height.
+
+    Of several widths the least comes first: what is wider covers it.
+    """
     mask = np.zeros((size[1] * FINER, size[0] * FINER), dtype=np.uint8)
     points = [np.rint((outline * FINER - 0.5) * SUBPIXEL).astype(np.int32) for outline in outlines]
-    cv2.polylines(mask, points, isClosed=True, color=(255.0,), thickness=round(width * FINER), shift=SUBPIXEL_BITS)
-    half = cv2.resize(mask, (size[0] * 2, size[1] * 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(half, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    for width in widths:
+        cv2.polylines(mask, points, isClosed=True, color=(255.0,), thickness=round(width * FINER), shift=SUBPIXEL_BITS)
+        half = cv2.resize(mask, (size[0] * 2, size[1] * 2), interpolation=cv2.INTER_AREA)
+        yield np.asarray(cv2.resize(half, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _cover(pixels: NDArray[np.uint8], colour: tuple[int, int, int], over: NDArray[np.uint8]) -> NDArray[np.uint8]:

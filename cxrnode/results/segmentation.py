@@ -113,6 +113,8 @@ def _put_masks(segmentation: Dataset, masks: Sequence[Mask]) -> None:
 
 def _overlap(masks: Sequence[Mask]) -> bool:
     """Whether a pixel lies in two of them."""
+    if len(masks) == 1:
+        return False
     covered = masks[0].copy()
     for mask in masks[1:]:
         if (covered & mask).any():

@@ -111,10 +111,11 @@ def test_a_region_s_outline_stands_where_the_region_says_at_any_size() -> None:
 def test_a_line_covers_as_much_of_a_pixel_as_lies_under_it() -> None:
     level = np.array([(0, 10), (40, 10), (0, 10)], dtype=np.float64)
 
-    covered = np.asarray(lines((40, 20), [level], 2.0))[:, 20] / 255
+    narrow, wide = (covered[:, 20] / 255 for covered in lines((40, 20), [level], 2.0, 4.0))
 
-    assert covered[8:12].tolist() == pytest.approx([0, 1, 1, 0], abs=0.3)
-    assert covered.sum() == pytest.approx(2.0, abs=0.3)
+    assert narrow[8:12].tolist() == pytest.approx([0, 1, 1, 0], abs=0.3)
+    assert narrow.sum() == pytest.approx(2.0, abs=0.3)
+    assert wide.sum() == pytest.approx(4.0, abs=0.3)
 
 
 @pytest.mark.parametrize(("side", "letter"), [(None, ""), (Side.LEFT, "L"), (Side.RIGHT, "R")])
