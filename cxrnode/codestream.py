@@ -82,7 +82,7 @@ def _check_parts(frame: bytes, syntax: UID) -> None:
     """
     try:
         found, wanted, what = _tile_parts(frame) if syntax in JPEG_2000 else _restarts(frame)
-    except (struct.error, IndexError, KeyError):
+    except (struct.error, LookupError, ArithmeticError):
         return
     if found != wanted:
         raise Unreadable(f"PixelData (7FE0,0010) holds {found} {what}; wanted {wanted}, as its header says")

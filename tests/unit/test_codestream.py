@@ -149,3 +149,23 @@ def test_a_frame_of_more_bits_than_are_stored_is_refused_where_it_uses_them(synt
         read_radiograph(film)
     film.BitsStored, film.HighBit = 12, 11
     assert read_radiograph(film).shape == TWELVE.shape
+
+
+HEADS = {
+    "tiles of no size": (24, b"\0" * 8),
+    "tiles that begin beyond the image": (32, b"\xff" * 8),
+    "values of 38 bits": (42, b"\x25"),
+    "a first marker that has no end": (49, b"\xff\x52\xff\xff"),
+}
+
+
+@pytest.mark.parametrize(("at", "wrong"), HEADS.values(), ids=HEADS.keys())
+@pytest.mark.parametrize("side", [None, 64], ids=["whole", "reduced"])
+def test_jpeg_2000_with_a_head_that_cannot_be_is_unreadable(at: int, wrong: bytes, side: int | None) -> None:
+    head, parts = tiled()
+    head = head[:at] + wrong + head[at + len(wrong) :]
+
+    with pytest.raises(Unreadable, match="wanted"):
+        read_at_least(
+            framed(head + b"".join(parts) + END, np.pad(EIGHT, ((0, 0), (0, 16))), uid.JPEG2000Lossless), side
+        )
