@@ -12,6 +12,7 @@ from functools import partial
 from socket import (
     IPPROTO_TCP,
     MSG_WAITALL,
+    SHUT_RD,
     SHUT_RDWR,
     SO_RCVTIMEO,
     SO_SNDTIMEO,
@@ -38,6 +39,8 @@ MOST_WAITING = 64
 MOST_UNANSWERED = 4
 """Messages sent ahead of our answer: no asynchronous operations are negotiated, so an honest peer sends one."""
 MB = 2**20
+LARGEST_MESSAGE = 16 * MB
+"""Bytes of a message that pynetdicom gathers in memory: the report of a commitment has some 130 for each object."""
 
 
 class Doorway:
@@ -77,7 +80,7 @@ class Doorway:
             oldest = self._waiting[0] if len(self._waiting) > self._most_waiting else None
         if oldest is not None:
             LOG.warning("connection closed", reason="it asked for no association", address=oldest.requestor.address)
-            _close(oldest)
+            _shut(oldest, SHUT_RDWR)
 
     def on_transition(self, event: Event) -> None:
         """Let an association end at once whose connection ended before it was asked for; it would wait out its time."""
@@ -93,9 +96,8 @@ class Doorway:
         elif dimse.message is not None and dimse.message.data_set is not None:
             reached(Point.MID_DATA_SET)
             size = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell()
-            if size > self._settings.largest_instance_mb * MB:
-                wanted = f"wanted {self._settings.largest_instance_mb} MB at the most (receiving.largest_instance_mb)"
-                self.abort(event.assoc, f"a message of more than {size} bytes; {wanted}")
+            if size > LARGEST_MESSAGE:
+                self.abort(event.assoc, f"a message of more than {size} bytes; wanted {LARGEST_MESSAGE} at the most")
 
     def refusal(self, association: Association, calling_ae: str) -> str:
         """Why there is no seat for this association, empty when it has one now."""
@@ -111,6 +113,14 @@ class Doorway:
         """End an association whose peer holds more than is its."""
         LOG.warning("association aborted", reason=reason, address=association.requestor.address)
         association.abort(block=False)
+
+    def see_off(self, association: Association) -> None:
+        """End an association as the receiver ends: a peer that stops within a PDU is not waited for."""
+        if association.requestor.primitive is None:  # it has asked for nothing yet
+            _shut(association, SHUT_RDWR)
+        else:
+            association.abort(block=False)
+            _shut(association, SHUT_RD)
 
     def _run(self, association: Association, run: Callable[[], None]) -> None:
         """The association's thread, from its beginning to its end."""
@@ -158,7 +168,7 @@ def _let_go(association: Association) -> None:
         association.dul.to_user_queue.put(cast(Any, None))
 
 
-def _close(association: Association) -> None:
+def _shut(association: Association, ways: int) -> None:
     connection: Any = association.dul.socket
     with suppress(OSError, AttributeError):  # it has ended meanwhile
-        connection.socket.shutdown(SHUT_RDWR)
+        connection.socket.shutdown(ways)

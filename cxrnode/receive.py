@@ -5,6 +5,7 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from socket import socket
 from typing import cast
@@ -33,6 +34,8 @@ from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 
 LOG = logger("receive")
+ENDS_WITHIN_S = 5.0
+"""So long the associations are waited for that are open when it stops."""
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
@@ -93,6 +96,14 @@ class Receiver:
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
+            if not isinstance(self._server, Handed):
+                self._server.shutdown()  # nobody else comes in
+            associations = self._server.active_associations
+            for one in associations:
+                self._doorway.see_off(one)
+            give_up = time.monotonic() + ENDS_WITHIN_S
+            for one in associations:
+                one.join(max(0.0, give_up - time.monotonic()))
             self._server.ae.shutdown()
             self._server = None
 

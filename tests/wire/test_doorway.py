@@ -172,6 +172,20 @@ def hung_up(peer: socket.socket, byte: int) -> bool:
         return True
 
 
+@pytest.mark.parametrize("hold", HELD)
+def test_whoever_holds_on_does_not_keep_the_receiver_from_its_end(
+    patient: Bench, hold: Callable[[pdus.Peer], None]
+) -> None:
+    """Seen red without `see_off`: a peer that stops within a PDU was waited for, for the whole network timeout."""
+    with patient.peer() as peer:
+        hold(peer)
+        ending = threading.Thread(target=patient.receiver.stop, daemon=True)
+        ending.start()
+        ending.join(20)
+        assert not ending.is_alive()
+        assert {kind for kind, _ in peer.rest()} <= {pdus.ABORT}
+
+
 def test_a_pdu_of_an_absurd_length_ends_the_connection_before_it_is_read(patient: Bench) -> None:
     with patient.peer() as peer:
         assert peer.ask(pdus.associate())[0] == pdus.ASSOCIATE_AC

@@ -22,6 +22,8 @@ FILM = make_cxr()
 CONTENT = pdus.encoded(FILM)
 COMMAND = pdus.store_command(DX_PRESENTATION, FILM.SOPInstanceUID)
 ASKED = pdus.pdu(pdus.DATA, pdus.pdv(1, 3, COMMAND))
+REQUESTED = pdus.pdu(pdus.DATA, pdus.pdv(1, 3, pdus.command(0x0130, ActionTypeID=1, CommandDataSetType=1)))
+"""An N-ACTION-RQ."""
 EMPTY = pdus.pdv(1, pdus.COMMAND, b"")
 
 
@@ -48,6 +50,7 @@ def data(*pdvs: bytes) -> bytes:
         [data(pdus.pdv(1, 0, CONTENT[:999]))],
         [ASKED, data(pdus.pdv(1, 0, CONTENT[:999])), ECHO],
         [ASKED, ASKED],
+        [REQUESTED, *[data(pdus.pdv(1, 0, bytes(LARGEST_PDU - 6)))] * 20],
     ],
     ids=[
         "data set under two contexts",
@@ -57,6 +60,7 @@ def data(*pdvs: bytes) -> bytes:
         "a data set without a command",
         "a command within a data set",
         "a command in the place of the data set",
+        "a request without end",
     ],
 )
 def test_a_message_that_is_none_ends_the_association_and_leaves_nothing(bench: Bench, wrong: Sequence[bytes]) -> None:
