@@ -4,8 +4,9 @@ What JPEG 2000 keeps of a film at a half or a quarter is resampled as the film t
 from that is finer than two of its pixels. Sparse matrices from left and right are exact, and the quickest way besides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from weakref import ref
 
 import cv2
 import numpy as np
@@ -25,6 +26,20 @@ SYNTHESIS: Mapping[str, tuple[float, ...]] = {
 def resampled(film: Film, seen: Box, rows: int, columns: int) -> Greys:
     """The part of a film that is seen, in its own pixels -> (rows, columns); its own size passes unchanged."""
     radiograph = Radiograph.of(film)
+    latest, made = _LATEST[0]
+    if latest() is not radiograph:
+        made = {}
+        _LATEST[0] = (ref(radiograph), made)
+    if (seen, rows, columns) not in made:
+        made[seen, rows, columns] = _made(radiograph, seen, rows, columns)
+    return made[seen, rows, columns].copy()
+
+
+_LATEST: list[tuple[Callable[[], Radiograph | None], dict[tuple[Box, int, int], Greys]]] = [(lambda: None, {})]
+"""The film that was last asked for and what was made of it: gate and segmenter look at the same small picture."""
+
+
+def _made(radiograph: Radiograph, seen: Box, rows: int, columns: int) -> Greys:
     down = weights(radiograph.rows, (seen.top, seen.bottom), rows, radiograph.halved)
     across = weights(radiograph.columns, (seen.left, seen.right), columns, radiograph.halved)
     lower = cv2.transpose(down @ np.ascontiguousarray(radiograph.greys))

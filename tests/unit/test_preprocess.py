@@ -5,8 +5,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from cxrnode.radiograph import Radiograph
 from models.card import Input
-from models.preprocess import fitted, to_tensor
+from models.preprocess import fitted, squashed, to_tensor
 
 LITE0 = Input(rows=224, columns=224, resize="squash", scale=255.0, mean=(127.0,) * 3, std=(128.0,) * 3)
 
@@ -56,3 +57,16 @@ def test_the_same_image_gives_the_same_tensor_whatever_its_memory() -> None:
 def test_anything_but_a_grey_float32_image_is_refused(wrong: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="wanted float32 of two dimensions"):
         fitted(wrong, LITE0)
+
+
+def test_what_was_made_of_a_film_is_made_once_and_nobody_else_s() -> None:
+    """Red when the picture itself is handed out, or when another film's is."""
+    film, other = Radiograph.of(noise(300, 200)), Radiograph.of(1.0 - noise(300, 200))
+    first = squashed(film, 128, 128)
+    first += 1.0  # its reader's own
+    again, theirs = squashed(film, 128, 128), squashed(other, 128, 128)
+
+    assert torch.allclose(again, first - 1.0, atol=1e-6)
+    assert torch.allclose(theirs, 1.0 - again, atol=1e-5)
+    assert torch.equal(squashed(film, 128, 128), again)
+    assert squashed(film, 64, 128).shape == (1, 64, 128)
