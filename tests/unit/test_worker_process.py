@@ -1,4 +1,4 @@
-"""A worker process that has lost its models, or its GPU, ends: it would fail one study after another."""
+"""A worker process that has lost its models or its GPU ends; one that has lost a lease loses that study alone."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from celery.signals import worker_process_init
+from sqlalchemy import select, update
 
 from cxrnode.errors import DeviceLost, ModelMismatch
 from cxrnode.finding import Finding
 from cxrnode.ledger import work
 from cxrnode.ledger.roundlines import round_lines
+from cxrnode.ledger.tables import tasks as tasks_table
 from cxrnode.radiograph import Film
 from cxrnode.settings import Settings
 from tests.builders import make_cxr
@@ -75,4 +77,35 @@ def test_the_task_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     with pytest.raises(SystemExit):
         tasks.analyse("key")
+    desk.ledger.close()
+
+
+def test_a_lease_that_is_lost_in_mid_pass_costs_that_study_s_results_alone(tmp_path: Path) -> None:
+    """Somebody else has it by then: red when its results are written, or when the others of the pass suffer."""
+    desk = open_desk(tmp_path, [])
+    for _ in range(3):
+        receive(desk, make_cxr())
+
+    class Slow(FakeModel):
+        """So slow that one of the leases is over."""
+
+        def read(self, radiographs: Sequence[Film]) -> list[Finding]:
+            """One finding a radiograph."""
+            later = datetime.now(UTC)
+            task = held()[0]
+            with desk.ledger.writing() as db:
+                db.execute(update(tasks_table).where(tasks_table.c.key == task).values(leased_until=later))
+            (taken,) = work.lease(desk.ledger, task, later, 600)
+            others.append(taken)
+            return super().read(radiographs)
+
+    def held() -> list[str]:
+        with desk.ledger.reading() as db:
+            return list(db.execute(select(tasks_table.c.key).order_by(tasks_table.c.key)).scalars())
+
+    others: list[work.Lease] = []
+    read_all(desk, lambda _: Slow())
+
+    assert sorted(line.state for line in round_lines(desk.ledger)) == ["finished", "finished", "ready"]
+    work.put_back(desk.ledger, others[0], datetime.now(UTC), "")  # the other still has it: no StaleLease
     desk.ledger.close()
