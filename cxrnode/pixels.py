@@ -1,5 +1,6 @@
 """A DICOM instance becomes a float32 radiograph, air dark and bone bright, or a sentence that says why not."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,9 @@ Codes = NDArray[np.uint16]
 SIDES = range(64, 10_001)
 """Pixels a side: below, no lung can be judged; above, no detector is that large and memory is at risk."""
 
+PART = 8
+"""of so many rows one is looked at first"""
+
 LOSSY = frozenset(map(UID, ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
                             "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203")))  # fmt: skip
 
@@ -54,12 +58,20 @@ def read_radiograph(dataset: Dataset) -> Greys:
     frame = _frame(dataset, layout, syntax) if syntax.is_encapsulated else b""
     words = _words(dataset, layout, syntax, frame)
     meant = _meant(layout, syntax, extended=syntax in JPEG_2000 and signed(frame))
+    stored = _stored(layout, syntax)
+    if not syntax.is_encapsulated and not spans_its_pixels(dataset, stored.bits):
+        with suppress(Refused):  # a part of the rows is enough to tell that there is something to be seen
+            return _looked_up(words, grey_table(dataset, stored, _present(layout, meant, _seen(words[::PART])))[meant])
     seen = _seen(words)
     _check_range(layout, syntax, frame, seen)
+    return _looked_up(words, grey_table(dataset, stored, _present(layout, meant, seen))[meant])
+
+
+def _present(layout: Layout, meant: Codes, seen: Mask) -> Mask:
+    """Which codes occur, (2**bits_stored,), where these words do."""
     present = np.zeros(2**layout.bits_stored, dtype=np.bool_)
     present[meant[seen]] = True
-    table = grey_table(dataset, _stored(layout, syntax), present)
-    return _looked_up(words, table[meant])
+    return present
 
 
 def side_wanted(algorithm: Algorithm, settings: Settings) -> int | None:

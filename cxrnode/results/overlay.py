@@ -71,7 +71,7 @@ def draw(
     radiograph = Radiograph.of(film)
     frame = frame_for(radiograph.shape, banner, longest_side)
     size = (frame.columns, frame.rows)
-    greys = np.maximum(_resized(radiograph, size), 0.0)
+    _, greys = cv2.threshold(_resized(radiograph, size), 0.0, 0.0, cv2.THRESH_TOZERO)
     eight_bits = np.asarray(cv2.convertScaleAbs(greys, alpha=255), dtype=np.uint8)
     values = reading.finding.heatmap.resized(frame.rows, frame.columns)
     strength = opacity(reading.finding.probability, algorithm.operating_point) if shown else 0.0

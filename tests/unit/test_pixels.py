@@ -150,6 +150,20 @@ def test_padding_after_the_end_of_a_frame_does_no_harm() -> None:
     np.testing.assert_array_equal(read(instance), read(make_cxr()))
 
 
+@pytest.mark.parametrize("row", [0, 3, 127])
+def test_a_single_row_is_enough_to_be_seen_wherever_it_lies(row: int) -> None:
+    """Red when rows that are looked at first are taken for all of them."""
+    pixels = np.full((128, 96), 1000, dtype=np.uint16)
+    with pytest.raises(Refused, match="one and the same value"):
+        read(make_cxr(pixels, WindowCenter="2000", WindowWidth="4000"))
+    pixels[row] = 3000
+
+    greys = read(make_cxr(pixels, WindowCenter="2000", WindowWidth="4000"))
+
+    assert (greys[row] > greys[row - 1]).all()
+    assert np.unique(greys).size == 2
+
+
 def test_raw_pixels_that_break_off_are_unreadable() -> None:
     instance = make_cxr(RAMP)
     instance.PixelData = instance.PixelData[:5000]
