@@ -145,7 +145,7 @@ def test_two_receivers_and_two_workers_on_one_ledger(day: Day, row: Callable[[st
         struck = day.plant(Point.MID_DATA_SET, Fault.KILL)
         day.push(second, day.node.receiver)
         assert struck()
-        assert receiver.wait(10) == -signal.SIGKILL
+        assert receiver.wait(30) == 1  # one of its processes was killed, and all end
         os.killpg(worker.pid, signal.SIGKILL)
         day.push()
     day.finish()
