@@ -7,9 +7,10 @@ bytes and lengths alone, so that a file cannot take more memory than a few times
 import io
 import mmap
 import struct
+import threading
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,6 +29,8 @@ MOST_INFLATED = 2**28
 """Bytes: a detector of 10,001 x 10,001 pixels of 16 bits, and a header."""
 MOST_ELEMENTS = 2**18
 """Elements and items together; a radiograph has some hundreds, a multi-frame MR of two thousand slices 200,000."""
+INFLATING = threading.RLock()
+"""Held by whoever has an inflated data set in memory: a third of a megabyte makes half a gigabyte of it."""
 DEEPEST = 32
 """Sequences within one another; the standard's own reach ten."""
 
@@ -45,7 +48,7 @@ def parsed(source: Path | bytes, *, pixels: bool = True, keywords: Sequence[str]
 
     Raises Unreadable for what is larger, deeper or wider than the limits of this room, or is no DICOM.
     """
-    with opened(source) as content:
+    with opened(source) as content, _alone(data_set_at(content)[0]):
         measure(content)
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
         try:
@@ -70,12 +73,12 @@ def measure(content: Content, wanted: Collection[int] = ()) -> dict[int, bytes] 
     if content[128:DATA_SET_AT] != b"DICM":
         return None
     syntax, at = data_set_at(content)
-    data_set: Content = content
-    if syntax == DeflatedExplicitVRLittleEndian:
-        data_set, at = _inflated(content[at:]), 0
     found: dict[int, bytes] = dict.fromkeys(wanted, b"")
     order = ">" if syntax == ExplicitVRBigEndian else "<"
-    whole = _walk(data_set, at, found, implicit=syntax == ImplicitVRLittleEndian, order=order)
+    with _alone(syntax):
+        data_set, at = (_inflated(content[at:]), 0) if syntax == DeflatedExplicitVRLittleEndian else (content, at)
+        whole = _walk(data_set, at, found, implicit=syntax == ImplicitVRLittleEndian, order=order)
+        del data_set
     return found if whole else None
 
 
@@ -90,6 +93,11 @@ def opened(source: Path | bytes) -> Iterator[Content]:
             yield mapped
     except (OSError, ValueError) as error:  # ValueError: a file of no bytes cannot be mapped
         raise _unparsable(error) from error
+
+
+def _alone(syntax: str) -> AbstractContextManager[object]:
+    """Wait until nobody else has an inflated data set, where this one is deflated."""
+    return INFLATING if syntax == DeflatedExplicitVRLittleEndian else nullcontext()
 
 
 def _unparsable(error: Exception) -> Unreadable:

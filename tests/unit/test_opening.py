@@ -9,7 +9,10 @@ import json
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cxrnode import opening
 from cxrnode.errors import Unreadable
 from cxrnode.opening import DEEPEST, parsed
 from tests import bombs
@@ -166,3 +170,27 @@ def test_what_is_no_file_is_told_so(content: bytes, tmp_path: Path) -> None:
     for source in (path, content):
         with pytest.raises(Unreadable, match="wanted a PS3"):
             parsed(source)
+
+
+@pytest.mark.parametrize("read", [opening.measure, opening.parsed])
+def test_one_deflated_data_set_is_in_memory_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes], object]
+) -> None:
+    """Seen red: as many at once as there were senders, each of half a gigabyte."""
+    inflated, together = opening._inflated, threading.Barrier(2)
+    met: list[int] = []
+
+    def meet(content: bytes) -> bytes:
+        with suppress(threading.BrokenBarrierError):
+            met.append(together.wait(0.5))
+        return inflated(content)
+
+    monkeypatch.setattr(opening, "_inflated", meet)
+    film = make_cxr()
+    film.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content = io.BytesIO()
+    film.save_as(content, enforce_file_format=True)
+    with ThreadPoolExecutor(2) as two:
+        list(two.map(read, [content.getvalue()] * 2))
+
+    assert met == []
