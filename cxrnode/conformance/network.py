@@ -28,7 +28,7 @@ Named = tuple[str, str]
 
 STATUSES = {
     StoreStatus.SUCCESS: "The bytes and their receipt are on the disk, or the same instance was there already",
-    StoreStatus.OUT_OF_RESOURCES: "Less than `receiving.reserve_gb` is free, or disk, memory or file handles are at their end",
+    StoreStatus.OUT_OF_RESOURCES: "Less than `receiving.reserve_gb` is free, or disk, memory or file handles fail",
     StoreStatus.DOES_NOT_MATCH_SOP_CLASS: "A UID is absent or none, or is not the request's",
     StoreStatus.CANNOT_UNDERSTAND: "The data set cannot be parsed or holds group 0002, or the node is at fault",
 }
