@@ -4,12 +4,14 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import delete
+
 from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, tallies, work
 from cxrnode.ledger.account import Recount, account, recount
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
-from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.tables import Fate, metadata
 from cxrnode.ledger.work import Lease
 from cxrnode.spool import Receipt, Spool
 from tests.databases import LEDGER, ledger_url
@@ -27,6 +29,13 @@ class Bench:
     def __init__(self, root: Path, kind: str = LEDGER) -> None:
         self.url = ledger_url(root, kind)
         self.ledger = Ledger(self.url)
+        self.spool = Spool(root / "spool")
+
+    def anew(self, root: Path) -> None:
+        """Nothing has happened, and the spool is another: a new bench, without the time that making a ledger takes."""
+        with self.ledger.writing() as db:
+            while any(db.execute(delete(table)).rowcount for table in reversed(metadata.sorted_tables)):
+                pass  # from the beginning after each that held something, for the running count's triggers note that
         self.spool = Spool(root / "spool")
 
     def arrive(self, uid: str, study: str = "1.9", at: datetime = T0, *, aside_of: str = "") -> str:

@@ -17,3 +17,12 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
     yield made
     made.ledger.close()
     drop_made()
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[Bench]:
+    """A bench for many lives, each of which begins with `anew`."""
+    made = Bench(tmp_path)
+    yield made
+    made.ledger.close()
+    drop_made()

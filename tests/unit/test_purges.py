@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from sqlalchemy import select, update
@@ -129,13 +129,18 @@ ROUND = st.tuples(
 )
 
 
-@drawn(deadline=None, max_examples=60)
+@drawn(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives=st.lists(st.lists(ROUND, min_size=1, max_size=2), min_size=1, max_size=4), young=st.booleans())
 def test_what_is_still_owed_is_never_removed_and_all_else_is(
-    tmp_path_factory: pytest.TempPathFactory, lives: list[list[tuple[str, tuple[Fate, Fate]]]], *, young: bool
+    lasting: Bench,
+    tmp_path_factory: pytest.TempPathFactory,
+    lives: list[list[tuple[str, tuple[Fate, Fate]]]],
+    *,
+    young: bool,
 ) -> None:
     """Red when the selects of open rounds and tasks, of `given_up` or of SETTLED are left out of `owed`."""
-    bench = Bench(tmp_path_factory.mktemp("ledger"))
+    bench = lasting
+    bench.anew(tmp_path_factory.mktemp("spool"))
     for index, ends in enumerate(lives):
         for number, (end, fates) in enumerate(ends, start=1):
             live(bench, f"1.9{index}", number, end, fates, T0 + timedelta(hours=number))
@@ -154,7 +159,6 @@ def test_what_is_still_owed_is_never_removed_and_all_else_is(
         assert {path.exists() for path in places & before} <= {study in kept}, (study, kept)
     gone = sum(line.instances for line in told.lines if line.place == "purged after 30 days")
     assert gone == told.total - sum(path.exists() for path in before if path.name == "image.dcm")
-    bench.ledger.close()
 
 
 def files_of(bench: Bench, study: str) -> set[Path]:

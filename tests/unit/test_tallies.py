@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, insert, select, text
@@ -41,8 +41,8 @@ OWN = {"unsettled", "shares", "tallies", "keeps", "studies"}
 class Life:
     """Some studies, to which anything may happen at any time."""
 
-    def __init__(self, root: Path) -> None:
-        self.bench, self.now, self.images = Bench(root), T0, 0
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.now, self.images = bench, T0, 0
 
     def take(self, verb: str, study: int, choice: int) -> None:
         """One step; nothing where there is nothing to be done."""
@@ -156,22 +156,22 @@ DAY = [("arrive", 0, 0), ("close", 0, 0), ("analyse", 0, 4), ("deliver", 0, 0), 
 """Without a day to begin with, few of the drawn lives would come to anything."""
 
 
-@drawn(deadline=None, max_examples=60)
+@drawn(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, min_size=1, max_size=20))
 @example(steps=[*DAY, ("shadow", 0, 0), ("settle", 0, 0), ("shadow", 0, 0)])
 @example(steps=[("withdraw", 0, 0), ("deliver", 0, 0), ("settle", 0, 0), ("arrive", 0, 0)])
 @example(steps=[("purge", 0, 0), ("settle", 0, 0), ("come_again", 0, 0), ("settle", 0, 0), ("come_back", 0, 0)])
 def test_the_running_count_is_the_full_one_after_every_step(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
+    lasting: Bench, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
 ) -> None:
     """Red without most of the triggers, and when `_finished` takes all that are unsettled."""
-    life = Life(tmp_path_factory.mktemp("ledger"))
+    lasting.anew(tmp_path_factory.mktemp("spool"))
+    life = Life(lasting)
     for step in (*DAY, *steps, ("settle", 0, 0)):
         life.take(*step)
         told = account(life.bench.ledger, life.bench.spool)
         full = recount(life.bench.ledger, life.bench.spool)
         assert (told, told.balanced, full.agreed) == (full.total, True, True), step
-    life.bench.ledger.close()
 
 
 def settled(bench: Bench, study: str = "1.9", fate: Fate = Fate.ACCEPTED) -> None:
