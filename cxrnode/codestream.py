@@ -11,7 +11,7 @@ JPEG_2000 = frozenset(JPEG2000TransferSyntaxes)
 JPEG = frozenset([*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes])
 NOT_FRAME_HEADERS = (0xC4, 0xC8, 0xCC)
 """DHT, JPG and DAC lie among the SOF markers C0 to CF (ISO/IEC 10918-1, Table B.1)."""
-BASELINE, EXTENDED, LOSSLESS, SOS, DRI = 0xC0, 0xC1, 0xC3, 0xDA, 0xDD
+BASELINE, EXTENDED, LOSSLESS, EOI, SOS, DRI = 0xC0, 0xC1, 0xC3, 0xD9, 0xDA, 0xDD
 SOT = b"\xff\x90"
 EXCESS = bytes.fromhex("a53c965a") * 8
 """Bits of no meaning, no marker among them."""
@@ -57,10 +57,10 @@ def with_excess(frame: bytes) -> bytes:
     """A JPEG frame with bits beyond the last before each restart marker and the end: whole, it decodes to the same.
 
     Decoders discard what a scan has too much, and make up what it lacks: what it lacks they then take from these.
-    Raises struct.error, IndexError for a frame without a scan.
+    Raises struct.error, IndexError for a frame whose segments lead beyond it.
     """
     segments, end = _jpeg_segments(frame), frame.rindex(b"\xff\xd9")
-    at = segments[SOS] if DRI in segments else end
+    at = segments.get(SOS, end) if DRI in segments else end
     scan = re.sub(rb"\xff[\xd0-\xd7]", lambda marker: EXCESS + marker[0], frame[at:end])
     return b"".join((frame[:at], scan, EXCESS, frame[end:]))
 
@@ -140,10 +140,12 @@ def _frame_header(frame: bytes) -> int:
 
 
 def _jpeg_segments(frame: bytes) -> dict[int, int]:
-    """Where the markers up to the first scan's are, by their second byte, of several alike the last."""
+    """Where the markers up to the first scan's or the end's are, by their second byte, of several alike the last."""
     found, at = {}, 2
     while SOS not in found:
         marker = frame[at + 1]
+        if marker == EOI:
+            break
         if marker == 0xFF:  # a fill byte before a marker
             at += 1
             continue
