@@ -96,6 +96,7 @@ def jpeg(rows: int, columns: int, marker: int = 0xC0, components: int = 1) -> by
     return (
         b"\xff\xd8"
         + struct.pack(">BBHBHHB", 0xFF, marker, 8 + 3 * components, 8, rows, columns, components)
+        + bytes(3 * components)
         + b"\xff\xd9"
     )
 
