@@ -31,7 +31,7 @@ from tests.orthanc import Orthanc, running_orthanc
 
 PHASES, LIVE_STUDIES, OLD_STUDIES, STAT_STUDIES, SEED = 4, 8, 120, 15, 20261121
 ROWS, COLUMNS = 2048, 1792
-WAITING, READ_MEANWHILE = 500, 200
+WAITING, READ_MEANWHILE = 500, 450
 """So many must wait all the while; beyond them come those that are read meanwhile, which are of full size and first."""
 BITE = 25
 """Of those, so many come over one association."""
