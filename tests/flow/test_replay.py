@@ -20,6 +20,8 @@ from cxrnode import verdicts
 from cxrnode.archive import Archive
 from cxrnode.deliver import send
 from cxrnode.destination import Destination
+from cxrnode.ledger import Ledger, planned, replays
+from cxrnode.ledger.replaytables import Step
 from cxrnode.plan import Verdict, entries_of
 from cxrnode.samples import free_ports
 from tests.dcmqrscp import running_dcmqrscp
@@ -73,11 +75,13 @@ def replay_killed(node: RunningNode, when_done: int, *arguments: str, by: signal
     ours = [sys.executable, "-m", "cxrnode.cli", "--config", str(node.config), "replay", *arguments]
     process = subprocess.Popen(ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + PATIENCE_S
-    while sum(line["steps"].get("done", 0) for line in listed(node)) < when_done:
+    ledger = Ledger(node.settings.ledger_url)  # the command would take so long that a small replay is over by then
+    while sum(planned.steps(ledger, one.key)[Step.DONE] for one in replays.listed(ledger)) < when_done:
         assert process.poll() is None
         assert time.monotonic() < give_up, node.log.read_text()[-3000:]
         time.sleep(0.1)
     os.kill(process.pid, by)
+    ledger.close()
     return process.wait()
 
 

@@ -69,7 +69,7 @@ class Case:
 
 
 def owing(folder: Path, pacs: FakePacs, destination: Destination | None = None, **settings: object) -> Case:
-    given = {"name": "fake", "commitment": "off", "timeout_s": 1} | settings
+    given = {"name": "fake", "commitment": "off", "timeout_s": 5} | settings
     desk = open_desk(folder, [destination or pacs.destination(**given)])
     receive(desk, make_cxr())
     read_all(desk, now=datetime.now(UTC))
@@ -136,7 +136,7 @@ def test_a_family_without_a_presentation_context_is_refused_and_the_other_goes(
 def test_an_archive_that_is_slow_is_waited_for(tmp_path: Path, record_property: Record) -> None:
     record_property("matrix", (ARROW, "archive slow, within timeout_s", "I2, I3"))
     with FakePacs(delays_s=[0.5, 0.5]).listening() as pacs:
-        case = owing(tmp_path, pacs, timeout_s=5)
+        case = owing(tmp_path, pacs)
         case.go_on()
     assert (case.sent, case.once(), case.tries) == ([1, 1], True, 1)
 
@@ -144,8 +144,8 @@ def test_an_archive_that_is_slow_is_waited_for(tmp_path: Path, record_property: 
 def test_an_archive_that_is_too_slow_is_sent_the_same_again(tmp_path: Path, record_property: Record) -> None:
     """It has stored what it did not answer for in time: that is the one duplicate that there may be."""
     record_property("matrix", (ARROW, "archive slow, beyond timeout_s", "I2, I3"))
-    with FakePacs(delays_s=[0.0, 1.5]).listening() as pacs:
-        case = owing(tmp_path, pacs, timeout_s=0.5)
+    with FakePacs(delays_s=[0.0, 4.0]).listening() as pacs:
+        case = owing(tmp_path, pacs, timeout_s=1.5)
         case.go_on()
     assert case.line.deliveries == {"fake": "2 accepted"}
     assert (case.sent, case.once()) == ([1, 2], True)
