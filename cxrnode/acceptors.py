@@ -102,13 +102,8 @@ class Acceptors:
         for acceptor in self._all:
             acceptor.end.close()
         give_up = time.monotonic() + GRACE_S
-        while self._all and time.monotonic() < give_up:
-            if not self.one_has_ended():
-                time.sleep(0.01)
         for acceptor in self._all:
-            LOG.warning("killed", pid=acceptor.pid)
-            os.kill(acceptor.pid, signal.SIGKILL)
-            os.waitpid(acceptor.pid, 0)
+            wait_for(acceptor.pid, give_up)
 
     def _be_one(self, parent: int, hatch: Hatch) -> NoReturn:
         try:
@@ -121,6 +116,17 @@ class Acceptors:
             LOG.error("acceptor ended", reason=type(error).__name__)
             os._exit(1)
         os._exit(0)
+
+
+def wait_for(child: int, give_up: float) -> None:
+    """Wait until this child has ended; at `give_up` (monotonic) it is killed: what it has not done lies on the disk."""
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > give_up:
+            LOG.warning("killed", pid=child)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return
+        time.sleep(0.01)
 
 
 def end_with_parent(number: signal.Signals) -> None:

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from pydicom import config
 
-from cxrnode.acceptors import GRACE_S, Acceptors, Hatch
+from cxrnode.acceptors import GRACE_S, Acceptors, Hatch, wait_for
 from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
 from cxrnode.faultpoints import Point, reached
@@ -79,7 +79,7 @@ class Entrance:
         finally:
             acceptors.end()
             if not ended:
-                _await(intake)
+                wait_for(intake, time.monotonic() + GRACE_S)
         return self._stopping
 
     def stop(self) -> None:
@@ -182,18 +182,6 @@ def _accepted(port: socket) -> socket:
         LOG.warning("no connection taken", reason=error.strerror)
         time.sleep(LOOK_EVERY_S)
         raise TimeoutError from error
-
-
-def _await(process: int) -> None:
-    """Wait until it has ended, and end it when that takes too long: what it has not entered lies on the disk."""
-    give_up = time.monotonic() + GRACE_S
-    while os.waitpid(process, os.WNOHANG) == (0, 0):
-        if time.monotonic() > give_up:
-            LOG.warning("killed", pid=process)
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-            return
-        time.sleep(0.01)
 
 
 def _take_in(settings: Settings, inbox: int) -> NoReturn:

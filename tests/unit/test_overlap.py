@@ -94,14 +94,7 @@ def test_a_fault_of_one_study_is_told_in_its_place_and_touches_no_other(
     studies: list[Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when the thread's error ends the whole."""
-    read, calls = image.read_at_least, iter(range(100))
-
-    def fails(*given: object) -> object:
-        if next(calls) == 2:
-            raise MemoryError
-        return read(*given)
-
-    monkeypatch.setattr(image, "read_at_least", fails)
+    fail(monkeypatch, place=2)
 
     found = list(chain.from_iterable(analysed(studies, FakeModel(), SETTINGS, NOW, 3)))
 
@@ -114,7 +107,7 @@ def test_a_worker_puts_back_the_one_that_failed_and_finishes_the_others(
     desk = open_desk(tmp_path, [EVERYTHING])
     for _ in range(4):
         receive(desk, make_cxr())
-    fail_the_second(monkeypatch)
+    fail(monkeypatch, place=1)
 
     read_all(desk, {Choice(desk.settings.model.name): FakeModel()})
 
@@ -126,11 +119,12 @@ def test_a_worker_puts_back_the_one_that_failed_and_finishes_the_others(
     desk.ledger.close()
 
 
-def fail_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def fail(monkeypatch: pytest.MonkeyPatch, *, place: int) -> None:
+    """Have the image at this place, from nought, run out of memory as it is read."""
     read, calls = image.read_at_least, iter(range(100))
 
     def fails(*given: object) -> object:
-        if next(calls) == 1:
+        if next(calls) == place:
             raise MemoryError
         return read(*given)
 

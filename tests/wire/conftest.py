@@ -1,7 +1,8 @@
-"""What the tests of replays share: a PACS, a desk whose results go there, and a source of old studies."""
+"""What tests share: a PACS, a desk whose results go there, a source of old studies; a receiver that listens."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,12 @@ def desk(tmp_path: Path, pacs: FakePacs) -> Iterator[Desk]:
 def shelf(desk: Desk) -> Shelf:
     """A source whose studies come to that desk."""
     return Shelf(desk)
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """The `Bench` of the test's own module, its receiver listening, ended after the test."""
+    made = request.module.Bench(tmp_path)
+    made.receiver.start()
+    yield made
+    made.receiver.stop()

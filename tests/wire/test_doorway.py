@@ -54,14 +54,6 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    made.receiver.start()
-    yield made
-    made.receiver.stop()
-
-
-@pytest.fixture
 def patient(tmp_path: Path) -> Iterator[Bench]:
     """A receiver that waits ten minutes for a byte: what it ends sooner, it ends for another reason."""
     made = Bench(tmp_path, network_timeout_s=600)

@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,6 @@ ASKED = pdus.pdu(pdus.DATA, pdus.pdv(1, 3, COMMAND))
 REQUESTED = pdus.pdu(pdus.DATA, pdus.pdv(1, 3, pdus.command(0x0130, ActionTypeID=1, CommandDataSetType=1)))
 """An N-ACTION-RQ."""
 EMPTY = pdus.pdv(1, pdus.COMMAND, b"")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    made.receiver.start()
-    yield made
-    made.receiver.stop()
 
 
 def data(*pdvs: bytes) -> bytes:

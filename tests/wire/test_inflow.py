@@ -23,14 +23,6 @@ MB = 2**20
 ECHO = pdus.message(pdus.command(pdus.C_ECHO_RQ, AffectedSOPClassUID=pdus.VERIFICATION), number=3)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    made.receiver.start()
-    yield made
-    made.receiver.stop()
-
-
 def associated(bench: Bench) -> pdus.Peer:
     """A peer with an association, which the caller leaves."""
     peer = pdus.Peer(bench.settings.port).__enter__()

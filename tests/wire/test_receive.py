@@ -2,7 +2,7 @@
 
 import io
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,15 +55,6 @@ class Bench:
         answers = [association.send_c_store(instance) for instance in instances]
         association.release()
         return answers
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A receiver that listens, ended after the test."""
-    made = Bench(tmp_path)
-    made.receiver.start()
-    yield made
-    made.receiver.stop()
 
 
 def test_what_is_acknowledged_lies_on_the_disk_byte_for_byte_with_its_receipt(bench: Bench) -> None:
