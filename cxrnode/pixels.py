@@ -16,7 +16,7 @@ from cxrnode.decoders import UNDECODABLE, decoded, describes, known
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.finding import Algorithm
 from cxrnode.greyscale import POLARITY, Mask, Stored, grey_table, padded, spans_its_pixels
-from cxrnode.header import fault, named, text, unwarned, whole
+from cxrnode.header import ODD, fault, named, text, unwarned, whole
 from cxrnode.radiograph import Greys, Radiograph
 from cxrnode.reduced import reduced
 from cxrnode.settings import Settings
@@ -102,9 +102,22 @@ def read_at_least(dataset: Dataset, side: int | None) -> Radiograph:
 
 def _described(dataset: Dataset) -> tuple[UID, Layout]:
     syntax = _syntax(dataset)
-    if not dataset.get("PixelData"):
+    if not _has_pixels(dataset):
         raise Unreadable(f"{named('PixelData')} is absent, or the file breaks off within it; wanted a radiograph")
     return syntax, _layout(dataset, syntax)
+
+
+def _has_pixels(dataset: Dataset) -> bool:
+    """Whether there are any bytes for pixels. Raises Unreadable for a VR that holds none (PS3.5 8.2: OB or OW)."""
+    try:
+        value = dataset.get("PixelData")
+    except ODD as error:
+        raise Unreadable(
+            f"{named('PixelData')} cannot be read as its VR says; wanted a radiograph, as OB or OW"
+        ) from error
+    if value is not None and not isinstance(value, bytes):
+        raise Unreadable(f"{named('PixelData')} holds no bytes; wanted a radiograph, as OB or OW")
+    return bool(value)
 
 
 def _stored(layout: Layout, syntax: UID) -> Stored:

@@ -19,6 +19,22 @@ from cxrnode.radiograph import Film
 REACTOR = "reactor of a fake peer"
 
 
+@contextmanager
+def served(ae: AE, handlers: Sequence[evt.EventHandlerType] = (), port: int = 0) -> Iterator[int]:
+    """Have a peer listen on loopback inside; its port. Its threads are told from the node's own by their name."""
+    named = [(evt.EVT_CONN_OPEN, _name_reactor), *handlers]
+    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=named)
+    try:
+        yield server.server_address[1]
+    finally:
+        ae.shutdown()
+
+
+def _name_reactor(event: evt.Event) -> None:
+    """Tell its thread from the node's own: aborted while it sends, it may end by an exception (see pyproject.toml)."""
+    event.assoc.dul.name = REACTOR
+
+
 @dataclass
 class FakePacs:
     """A Storage SCP: answers `statuses` in turn (0x0000 when they run out), and can drop the association."""
@@ -45,17 +61,12 @@ class FakePacs:
         for storage_class in everything if self.storage_classes is None else self.storage_classes:
             ae.add_supported_context(storage_class)
         handlers = [
-            (evt.EVT_CONN_OPEN, _name_reactor),
             (evt.EVT_C_STORE, self._on_c_store),
             (evt.EVT_REQUESTED, self._on_requested),
             *self._offer_more(ae),
         ]
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
-        self.port = server.server_address[1]
-        try:
+        with served(ae, handlers, port) as self.port:
             yield self
-        finally:
-            ae.shutdown()
 
     def destination(self, **settings: object) -> Destination:
         """This PACS as the settings name it."""
@@ -83,11 +94,6 @@ class FakePacs:
             self.stored.append(dataset)
         time.sleep(self.delays_s.pop(0) if self.delays_s else 0)
         return status
-
-
-def _name_reactor(event: evt.Event) -> None:
-    """Tell its thread from the node's own: aborted while it sends, it may end by an exception (see pyproject.toml)."""
-    event.assoc.dul.name = REACTOR
 
 
 ALGORITHM = Algorithm(

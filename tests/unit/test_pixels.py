@@ -189,6 +189,18 @@ def test_an_image_without_pixels_is_unreadable(pixels: bytes | None) -> None:
         read_radiograph(make_cxr(PixelData=pixels))
 
 
+@pytest.mark.parametrize("vr", [b"OT", b"UC", b"UR", b"SQ"])
+def test_pixels_of_another_value_representation_are_unreadable(vr: bytes) -> None:
+    """Found by the fuzzer: pydicom raises NotImplementedError for OT, which was no sentence."""
+    image = make_cxr()
+    buffer = io.BytesIO()
+    image.save_as(buffer, enforce_file_format=True)
+    odd = buffer.getvalue().replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00" + vr)
+
+    with pytest.raises(Unreadable, match=r"PixelData \(7FE0,0010\) .*wanted a radiograph"):
+        read_radiograph(dcmread(io.BytesIO(odd)))
+
+
 def test_an_unknown_transfer_syntax_is_unreadable() -> None:
     instance = make_cxr()
     instance.file_meta.TransferSyntaxUID = uid.UID("1.2.826.0.1.3680043.9.9999.1")

@@ -25,6 +25,7 @@ from cxrnode.retrieve import get, move
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving, Settings
 from cxrnode.spool import Spool
+from tests.fakes import served
 
 VERIFICATION, STORAGE_COMMITMENT = "1.2.840.10008.1.1", "1.2.840.10008.1.20.1"
 CT, CR, DX = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"
@@ -184,11 +185,8 @@ class Witness:
             ae.add_supported_context(sop_class["sop_class"][1], [EXPLICIT, IMPLICIT])
         ae.add_supported_context(VERIFICATION)
         handlers = [(evt.EVT_REQUESTED, self._on_requested), (evt.EVT_C_STORE, self._on_c_store)]
-        server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-        try:
-            yield Destination(name="witness", ae_title="WITNESS", host="127.0.0.1", port=server.server_address[1])
-        finally:
-            ae.shutdown()
+        with served(ae, handlers) as port:
+            yield Destination(name="witness", ae_title="WITNESS", host="127.0.0.1", port=port)
 
     def _on_requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor

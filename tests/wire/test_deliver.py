@@ -17,7 +17,7 @@ from cxrnode.results.series import SERIES
 from cxrnode.samples import free_ports
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.cables import Mute, listening
-from tests.fakes import FakePacs
+from tests.fakes import FakePacs, served
 from tests.nodes import saved
 from tests.studies import STUDIES
 
@@ -70,12 +70,9 @@ def test_the_very_bytes_of_the_file_arrive(tmp_path: Path) -> None:
 
     ae = AE("PEER")
     ae.add_supported_context(DX_PRESENTATION, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_c_store)])
-    try:
-        peer = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=server.server_address[1])
+    with served(ae, [(evt.EVT_C_STORE, on_c_store)]) as port:
+        peer = Destination(name="peer", ae_title="PEER", host="127.0.0.1", port=port)
         send([film], peer, "CXRNODE", lambda _index, _sent: None)
-    finally:
-        ae.shutdown()
 
     assert received[0] == group_length + content[start:]
 
@@ -91,12 +88,9 @@ def test_a_pacs_that_knows_only_implicit_vr_gets_the_same_content(tmp_path: Path
 
     ae = AE("OLD")
     ae.add_supported_context(DX_PRESENTATION, "1.2.840.10008.1.2")
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_c_store)])
-    try:
-        old = Destination(name="old", ae_title="OLD", host="127.0.0.1", port=server.server_address[1])
+    with served(ae, [(evt.EVT_C_STORE, on_c_store)]) as port:
+        old = Destination(name="old", ae_title="OLD", host="127.0.0.1", port=port)
         send([saved(film, tmp_path / "film.dcm")], old, "CXRNODE", lambda _index, sent: answers.append(sent))
-    finally:
-        ae.shutdown()
 
     assert [sent.answer for sent in answers] == [Answer.ACCEPTED]
     assert received[0].PixelData == film.PixelData
@@ -110,13 +104,10 @@ def test_a_class_that_the_pacs_does_not_take_is_refused_in_words(tmp_path: Path)
         odd.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
         ae = AE("NARROW")
         ae.add_supported_context("1.2.840.10008.1.1")
-        server = ae.start_server(("127.0.0.1", 0), block=False)
-        narrow = Destination(name="narrow", ae_title="NARROW", host="127.0.0.1", port=server.server_address[1])
-        try:
+        with served(ae) as port:
+            narrow = Destination(name="narrow", ae_title="NARROW", host="127.0.0.1", port=port)
             with pytest.raises(PeerUnavailable, match="narrow"):
                 send([saved(odd, tmp_path / "odd.dcm")], narrow, "CXRNODE", lambda _i, sent: answers.append(sent))
-        finally:
-            ae.shutdown()
         send([saved(odd, tmp_path / "odd.dcm")], pacs.destination(), "CXRNODE", lambda _i, sent: answers.append(sent))
 
     assert [sent.answer for sent in answers] == [Answer.ACCEPTED]
@@ -169,13 +160,8 @@ def test_an_ae_title_that_is_not_known_there_is_said() -> None:
     ae = AE("PICKY")
     ae.require_called_aet = True
     ae.add_supported_context("1.2.840.10008.1.1")
-    server = ae.start_server(("127.0.0.1", 0), block=False)
-    try:
-        wrong = Destination(name="pacs1", ae_title="WRONG", host="127.0.0.1", port=server.server_address[1])
-        with pytest.raises(PeerUnavailable, match="rejected the association"):
-            echo(wrong, "CXRNODE")
-    finally:
-        ae.shutdown()
+    with served(ae) as port, pytest.raises(PeerUnavailable, match="rejected the association"):
+        echo(Destination(name="pacs1", ae_title="WRONG", host="127.0.0.1", port=port), "CXRNODE")
 
 
 def test_a_file_read_back_is_what_was_sent(tmp_path: Path) -> None:
