@@ -5,7 +5,8 @@ CxrNodeError
 │  ├─ PeerUnavailable        no association, dropped, no answer, or A7xx "out of resources"
 │  ├─ BrokerUnavailable      Redis/Valkey does not answer
 │  ├─ LedgerUnavailable      the ledger's database does not answer; receipts wait on the disk
-│  └─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
+│  ├─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
+│  └─ AuditUnavailable       the audit trail cannot be written: nobody is shown a study then
 └─ Permanent             the same again would end the same way
    ├─ SettingsError          every fault of a settings file in one message
    ├─ NotApplicable          not a frontal chest radiograph: counted, nothing sent
@@ -42,6 +43,10 @@ class LedgerUnavailable(Retryable):
 
 class SpoolFull(Retryable):
     """The disk under the spool has less room than receiving.reserve_gb, or than a result needs."""
+
+
+class AuditUnavailable(Retryable):
+    """The audit trail cannot be written; the text names its folder."""
 
 
 class Permanent(CxrNodeError):

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.archive import Archive
+from cxrnode.collector import Audit
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
@@ -199,6 +200,7 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
     archives: tuple[Archive, ...] = ()
+    audit: Audit = Audit()
     flower: FlowerSettings = FlowerSettings()
     log: Log = Log()
 

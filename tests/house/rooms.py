@@ -34,10 +34,11 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("codestream", "film"),
         *("decoders", "reduced", "opening", "orientation", "regions", "late", "image"),
         *("results", "render", "samples"),
-        *("scratch", "filed", "beneath", "gather", "listing", "labels"),
+        *("scratch", "filed", "beneath", "gather", "listing", "labels", "audit"),
     ),
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
+        "collector",
         *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),
