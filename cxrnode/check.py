@@ -4,7 +4,10 @@ import json
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
+from operator import itemgetter
+from pathlib import Path
 
 from pydicom.uid import UID
 from rich.console import Console
@@ -13,6 +16,7 @@ from rich.table import Table
 from cxrnode import broker
 from cxrnode.archive import Archive
 from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
+from cxrnode.certificates import Certificates
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
 from cxrnode.errors import CxrNodeError, PeerRefused
@@ -27,6 +31,7 @@ from cxrnode.routing import choices
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
+from cxrnode.validity import looked_at
 
 NO_STUDY = "2.25.18446744073709551616"
 
@@ -69,6 +74,9 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("broker", lambda: _broker(settings)),
         ("weights", lambda: _weights(settings)),
     ]
+    used = {settings.receiving.tls} | {one.return_tls for one in settings.receiving.senders}
+    used |= {one.tls for one in settings.destinations} | {one.tls for one in settings.archives}
+    shown = [(f"certificate {Path(by.certificate_file).name}", partial(_certificate, by)) for by in used if by]
     to_destinations = [
         (f"destination {destination.name}", partial(_destination, settings, destination))
         for destination in settings.destinations
@@ -79,7 +87,7 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         if sender.query
     ]
     archives = [(f"archive {archive.name}", partial(_archive, settings, archive)) for archive in settings.archives]
-    return [*found, *to_destinations, *sources, *archives]
+    return [*found, *sorted(shown, key=itemgetter(0)), *to_destinations, *sources, *archives]
 
 
 def _look(what: str, look: Callable[[], str]) -> Result:
@@ -98,6 +106,10 @@ def _address(settings: Settings) -> str:
     where = f"{settings.receiving.host}:{settings.receiving.port}"
     with socket.create_server((settings.receiving.host, settings.receiving.port)):
         return f"{where} is free; {settings.node.ae_title} will listen there"
+
+
+def _certificate(by: Certificates) -> str:
+    return looked_at(by, datetime.now(UTC))
 
 
 def _ledger(settings: Settings) -> str:
@@ -138,7 +150,7 @@ def _destination(settings: Settings, destination: Destination) -> str:
         if sender.return_port is None:
             found.append(f"nothing can be sent to {sender.ae_title}: no return_port")
             continue
-        found += [_peer(settings, destination.at(sender.called, host, sender.return_port)) for host in sender.hosts]
+        found += [_peer(settings, destination.at(sender.source(host))) for host in sender.hosts]
         if len(sender.hosts) < len(sender.addresses):
             found.append(f"{sender.called} at whichever of {', '.join(sender.addresses)} it sends from: not tried")
     return "; ".join(found) or "no sender is listed in receiving.senders: nothing can be sent"

@@ -28,6 +28,7 @@ from pynetdicom.events import Event
 from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
 from cxrnode.settings import Receiving
+from cxrnode.tls import Connection
 
 LOG = logger("doorway")
 LARGEST_PDU = 2**20
@@ -111,8 +112,11 @@ def received(connection: socket, size: int) -> bytes:
 def wait_at_most(connection: socket, seconds: float) -> None:
     """Let each call end after so long, by the kernel's clock (SO_RCVTIMEO): one then reads a PDU, however it comes.
 
-    By Python's clock each piece of it would have its own wait.
+    By Python's clock each piece of it would have its own wait. A connection over TLS sees to that itself.
     """
+    if isinstance(connection, Connection):
+        connection.settimeout(seconds)
+        return
     connection.settimeout(None)
     timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
     for direction in (SO_RCVTIMEO, SO_SNDTIMEO):

@@ -8,7 +8,6 @@ All that is there is read at once, for each call of the system costs several sen
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from select import POLLIN, poll
 from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_WAITALL, TCP_QUICKACK, socket
 from typing import Any, Protocol, cast
 
@@ -67,8 +66,7 @@ class Inflow:
         self._doorway, self._largest = doorway, largest_mb * MB
         self._dul = self._association.dul
         self._socket: socket = self._dul.socket.socket
-        self._poll = poll()
-        self._poll.register(self._socket, POLLIN)
+        self._has_come = has_come(self._socket)
         self._dul.socket.recv = self._received
         self._ordinary: Callable[[], bool] = self._dul._is_transport_event  # noqa: SLF001
         self._dul._is_transport_event = self._whatever_happens  # noqa: SLF001
@@ -137,7 +135,7 @@ class Inflow:
         if self._from < self._to:
             return True
         self._write_out()
-        return bool(self._poll.poll(0 if self._request is None else SLICE_MS))
+        return self._has_come(0 if self._request is None else SLICE_MS)
 
     def _take_pdu(self) -> None:
         """Raises OSError when it does not come whole and in time, Unreadable when it is none."""

@@ -4,8 +4,11 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 """
 
 import logging
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
+from socket import socket
+from typing import Any, cast
 
 from pydicom import Dataset
 from pydicom.uid import UID, AllTransferSyntaxes
@@ -22,15 +25,17 @@ from cxrnode.arrival import Sent, StoreArrival, StoreStatus
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
 from cxrnode.cstore import Request
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
-from cxrnode.errors import Unreadable
+from cxrnode.errors import PeerUnavailable, Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.inflow import Inflow
 from cxrnode.log import logger
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
+from cxrnode.sender import plain
 
 LOG = logger("receive")
+from cxrnode.tls import names_of
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
@@ -61,6 +66,7 @@ class Receiver:
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
+        self.porch = Porch(settings.tls) if settings.tls else None
         """Listen; returns at once. Raises OSError when the port is taken."""
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
         entity = application_entity(self._ae_title, self._settings)
@@ -89,6 +95,8 @@ class Receiver:
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
+        if self.porch is not None:
+            server.finish_request = partial(self._secured, self.porch, server.finish_request)  # type: ignore[method-assign]  # where each connection has its own thread
             self._server.ae.shutdown()
             self._server = None
 
@@ -97,6 +105,11 @@ class Receiver:
         Inflow(event, self._doorway, self._settings.largest_instance_mb, self._begin)
 
     def _on_requested(self, event: Event) -> None:
+    def _secured(self, porch: Porch, served: Callable[[socket, Any], None], plain: socket, address: Any) -> None:
+        """Have a connection served once its handshake is made, in the connection's own thread."""
+        with suppress(PeerUnavailable):  # which the porch has told
+            served(porch.secured(plain, address[0]), address)
+
         """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log; offer the others theirs."""
         request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
@@ -104,10 +117,7 @@ class Receiver:
         if called != self._ae_title:
             fault, diagnostic = f"called AE title is not {self._ae_title}", CALLED_AE_NOT_RECOGNISED
         elif not self._offer(event.assoc, calling, address):
-            fault, diagnostic = (
-                "no entry of receiving.senders admits this AE title and address",
-                CALLING_AE_NOT_RECOGNISED,
-            )
+            fault, diagnostic = f"no entry of receiving.senders admits {self._of_whom}", CALLING_AE_NOT_RECOGNISED
         elif not (fault := self._doorway.refusal(event.assoc, calling)):
             return
         else:
@@ -117,7 +127,7 @@ class Receiver:
 
     def _offer(self, association: Association, calling: str, address: str) -> bool:
         """Storage to senders, storage commitment to destinations; False: this is neither."""
-        sender = admits(self._settings, calling, address)
+        sender = self._admits(association, calling, address)
         reporter = bool(self._reports.of(calling, address, sender=sender))
         acceptor = association.acceptor
         offered = {PUSH_MODEL: reporter, Verification: True}
@@ -127,7 +137,7 @@ class Receiver:
     def _on_report(self, event: Event) -> tuple[Dataset, None]:
         requestor = event.assoc.requestor
         calling, address = requestor.ae_title.strip(), requestor.address
-        names = self._reports.of(calling, address, sender=admits(self._settings, calling, address))
+        names = self._reports.of(calling, address, sender=self._admits(event.assoc, calling, address))
         return answer_report(event, lambda report: self._reports.keep(report, names))
 
     def _begin(self, association: Association, asked: Request, context: PresentationContext) -> StoreArrival:
@@ -137,6 +147,15 @@ class Receiver:
         calling, address = association.requestor.ae_title.strip(), association.requestor.address
         over = f"{id(association):x}-{association.name.rpartition('@')[2]}"
         sent = Sent(calling, self._ae_title, address, over, is_stat(self._settings, calling, address))
+    def _admits(self, association: Association, calling: str, address: str) -> bool:
+        """Whether a sender is calling: by AE title, address and, over TLS, the name in its certificate."""
+        named = names_of(cast(Any, association.dul.socket).socket)
+        return admits(self._settings, calling, address, named)
+
+    @property
+    def _of_whom(self) -> str:
+        return f"this AE title, address{' and certificate' if self.porch else ''}"
+
         return StoreArrival(self._spool, self._note, asked, str(context.transfer_syntax[0]), sent)
 
 
@@ -157,11 +176,15 @@ def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
     return ae
 
 
-def admits(settings: Receiving, ae_title: str, address: str) -> bool:
-    """Whether this AE title may call from this address; with no senders listed, any may from this machine alone."""
+def admits(settings: Receiving, ae_title: str, address: str, named: Collection[str] | None = None) -> bool:
+    """Whether this AE title may call from this address, with a certificate of these names (None: without TLS).
+
+    With no senders listed, any may from this machine alone.
+    """
     if not settings.senders:
-        return address.startswith("127.") or address == "::1"
-    return any(sender.admits(ae_title, address) for sender in settings.senders)
+        return plain(address).is_loopback
+    admitting = [sender for sender in settings.senders if sender.admits(ae_title, address)]
+    return any(named is None or sender.is_named(named) for sender in admitting)
 
 
 def is_stat(settings: Receiving, ae_title: str, address: str) -> bool:

@@ -23,6 +23,9 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
             "cstore",
             "checkpoint",
             "doorway",
+            "porch",
+            "tls",
+            "validity",
             "dimse",
             "correction",
             "commitment",
@@ -39,6 +42,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
         "collector",
+        *("certificates", "options"),
         *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),

@@ -32,6 +32,7 @@ WALLS = {
         *("cxrnode.receive", "cxrnode.doorway", "cxrnode.inflow", "cxrnode.calling", "cxrnode.query"),
         *("cxrnode.deliver", "cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),
     ),
+    "cryptography": ("cxrnode.validity",),
     "imagecodecs": ("cxrnode.decoders",),
     "dicomweb_client": ("cxrnode.web",),
     "requests": ("cxrnode.web",),
