@@ -231,7 +231,7 @@ class Inflow:
             status, comment = arrival.finish()
         finally:
             arrival.drop()
-        self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._poll.poll(0) else 0
+        self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._has_come(0) else 0
         if self._ahead > MOST_AHEAD:
             raise Overload(f"{self._ahead} messages were sent ahead of their answers; wanted one")
         largest = self._association.requestor.maximum_length or 0
