@@ -71,12 +71,15 @@ def up() -> None:
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
     from cxrnode.entrance import Entrance
+    from cxrnode.shift import at_work
 
-    entrance = Entrance(_start())
+    settings = _start()
+    entrance = Entrance(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: entrance.stop())
-    if not entrance.run():
-        raise typer.Exit(1)
+    with at_work(settings, "receiver"):
+        if not entrance.run():
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -86,9 +89,12 @@ def work(
     ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
+    from cxrnode.shift import at_work
     from workers.start import work as run
 
-    run(_start(), role.value)
+    settings = _start()
+    with at_work(settings, f"worker ({role.value})"):
+        run(settings, role.value)
 
 
 @app.command()

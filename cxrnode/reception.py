@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from cxrnode.audit import arrivals as audited
+from cxrnode.audit.forward import Forwarder
+from cxrnode.audit.recorder import Recorder
 from cxrnode.complete import ask, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
@@ -24,6 +27,8 @@ GATHER_S = 0.1
 """So long receipts are gathered after the first, that a stream of them costs the ledger few transactions."""
 LOOK_EVERY = timedelta(seconds=5)
 """How often it looks through one more of the 256 parts of the disk for receipts that the ledger does not know."""
+AUDIT_EVERY = timedelta(seconds=2)
+"""How often it looks for what has come and the audit trail has not been told."""
 SETTLE_EVERY, BITES = timedelta(seconds=10), 5
 """How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
@@ -40,13 +45,17 @@ class Reception:
         self._something = threading.Event()
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
-        self._purge_at = self._settle_at = self._look_at = datetime.min.replace(tzinfo=UTC)
+        self._recorder = Recorder(settings, "receiver")
+        self._forwarder = Forwarder(self._recorder.trail, settings.audit)
+        self._purge_at = self._settle_at = self._look_at = self._audit_at = datetime.min.replace(tzinfo=UTC)
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
         """Take in and reconcile until `stop` is called."""
+        if self._settings.audit.syslog != "off":
+            threading.Thread(target=self._forwarder.run, daemon=True).start()
         try:
             while not self._stopping:
                 self._something.wait(self._pause_s(datetime.now(UTC)))
@@ -56,6 +65,8 @@ class Reception:
                 self._turn_whatever_happens(datetime.now(UTC))
         finally:
             self._take_in()
+            self._tell_all(datetime.now(UTC))
+            self._forwarder.stop()
             self._jobs.close()
             self._ledger.close()
 
@@ -95,6 +106,9 @@ class Reception:
             if now >= self._purge_at:
                 more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
                 self._purge_at = now if more else now + PURGE_EVERY
+            if now >= self._audit_at:
+                self._audit_at = now + AUDIT_EVERY
+                audited.tell(self._ledger, self._spool, self._recorder, self._settings.receiving.quiet_s, now)
             if now >= self._settle_at:
                 more = all(tallies.settle(self._ledger) == tallies.BITE for _ in range(BITES))
                 self._settle_at = now if more else now + SETTLE_EVERY
@@ -120,6 +134,13 @@ class Reception:
                 reached(Point.BEFORE_INGEST)
                 arrivals.note(self._ledger, arrived)
                 reached(Point.AFTER_INGEST)
+        except LedgerUnavailable as error:
+            self._lost_touch(error)
+
+    def _tell_all(self, now: datetime) -> None:
+        """The trail is told of all that has come before the process ends; while the ledger is away, by the next one."""
+        try:
+            audited.tell(self._ledger, self._spool, self._recorder, 0.0, now)
         except LedgerUnavailable as error:
             self._lost_touch(error)
 
