@@ -36,6 +36,7 @@ PEERS = {  # Debian package: the program or file that shows it is there
     "orthanc": "Orthanc",
     "orthanc-dicomweb": "/usr/share/orthanc/plugins/libOrthancDicomWeb.so",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",  # not on PATH: Debian keeps the programs of each version apart
+    "prometheus": "promtool",
     "redis-server": "redis-server",
 }
 

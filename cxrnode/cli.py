@@ -70,10 +70,13 @@ def up() -> None:
 @app.command()
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
+    from cxrnode.metrics.port import begin
+
+    settings = _start()
+    begin(settings, settings.metrics.receiver_port)  # before anything that counts is imported
     from cxrnode.entrance import Entrance
     from cxrnode.shift import at_work
 
-    settings = _start()
     entrance = Entrance(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: entrance.stop())
@@ -89,10 +92,14 @@ def work(
     ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
+    from cxrnode.metrics.port import begin
+
+    settings = _start()
+    ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}
+    begin(settings, ports[role])  # before anything that counts is imported
     from cxrnode.shift import at_work
     from workers.start import work as run
 
-    settings = _start()
     with at_work(settings, f"worker ({role.value})"):
         run(settings, role.value)
 

@@ -12,12 +12,16 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import NoReturn
 
 from cxrnode.commitment import Report, Reports
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import Ledger, commitments
 from cxrnode.log import logger
+from cxrnode.metrics import zeros
+from cxrnode.metrics.port import serve
+from cxrnode.metrics.state import State
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
 from cxrnode.settings import Settings
@@ -100,6 +104,8 @@ def _take_in(settings: Settings, inbox: int) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         reception = Reception(settings)
         threading.Thread(target=_listen, args=(inbox, reception), daemon=True).start()
+        zeros.of_receiver(settings.receiving)
+        serve(settings.metrics.host, settings.metrics.receiver_port, partial(State, settings))
         reception.run()
     except BaseException as error:  # noqa: BLE001  nothing may get past here: it is a copy of the receiver's process
         LOG.error("intake ended", reason=type(error).__name__)

@@ -6,6 +6,7 @@ All that is there is read at once, for each call of the system costs several sen
 """
 
 import struct
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_WAITALL, TCP_QUICKACK, socket
@@ -21,6 +22,8 @@ from cxrnode.draft import MOST_PIECES
 from cxrnode.errors import Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
+from cxrnode.metrics import counts
+from cxrnode.tls import has_come
 
 LOG = logger("inflow")
 READY = "Sta6"
@@ -231,6 +234,7 @@ class Inflow:
             status, comment = arrival.finish()
         finally:
             arrival.drop()
+        counts.answered(self._association.requestor.ae_title.strip(), status, self._size, time.time())
         self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._has_come(0) else 0
         if self._ahead > MOST_AHEAD:
             raise Overload(f"{self._ahead} messages were sent ahead of their answers; wanted one")

@@ -29,16 +29,21 @@ from cxrnode.errors import PeerUnavailable, Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.inflow import Inflow
 from cxrnode.log import logger
+from cxrnode.metrics import counts
+from cxrnode.porch import Porch
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cxrnode.sender import plain
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
-from cxrnode.sender import plain
+from cxrnode.tls import names_of
 
 LOG = logger("receive")
-from cxrnode.tls import names_of
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+REFUSED_FOR = dict(
+    zip((CALLED_AE_NOT_RECOGNISED, CALLING_AE_NOT_RECOGNISED, LOCAL_LIMIT_EXCEEDED), counts.REFUSED_FOR, strict=True)
+)
 
 
 class Receiver:
@@ -61,12 +66,12 @@ class Receiver:
         self._note = note
         self._reports = reports or Reports()
         self._doorway = Doorway(settings)
+        self.porch = Porch(settings.tls) if settings.tls else None
         self._contexts: list[PresentationContext] = []
         self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None
 
     def start(self) -> None:
-        self.porch = Porch(settings.tls) if settings.tls else None
         """Listen; returns at once. Raises OSError when the port is taken."""
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its lines may quote data sets
         entity = application_entity(self._ae_title, self._settings)
@@ -90,26 +95,26 @@ class Receiver:
         server = cast(ThreadedAssociationServer, server)  # as it does not block
         server.contexts = []  # they would be copied for each connection, which takes 0.3 s
         self._server = server
+        if self.porch is not None:
+            server.finish_request = partial(self._secured, self.porch, server.finish_request)  # type: ignore[method-assign]  # where each connection has its own thread
         LOG.info("listening", ae_title=self._ae_title, host=self._settings.host, port=self._settings.port)
 
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
-        if self.porch is not None:
-            server.finish_request = partial(self._secured, self.porch, server.finish_request)  # type: ignore[method-assign]  # where each connection has its own thread
             self._server.ae.shutdown()
             self._server = None
+
+    def _secured(self, porch: Porch, served: Callable[[socket, Any], None], plain: socket, address: Any) -> None:
+        """Have a connection served once its handshake is made, in the connection's own thread."""
+        with suppress(PeerUnavailable):  # which the porch has told
+            served(porch.secured(plain, address[0]), address)
 
     def _on_open(self, event: Event) -> None:
         """Have what it stores taken past pynetdicom."""
         Inflow(event, self._doorway, self._settings.largest_instance_mb, self._begin)
 
     def _on_requested(self, event: Event) -> None:
-    def _secured(self, porch: Porch, served: Callable[[socket, Any], None], plain: socket, address: Any) -> None:
-        """Have a connection served once its handshake is made, in the connection's own thread."""
-        with suppress(PeerUnavailable):  # which the porch has told
-            served(porch.secured(plain, address[0]), address)
-
         """Reject who is not on the allow-list (PS3.8 Table 9-21), and say so in the log; offer the others theirs."""
         request = cast(A_ASSOCIATE, event.assoc.requestor.primitive)
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
@@ -119,10 +124,12 @@ class Receiver:
         elif not self._offer(event.assoc, calling, address):
             fault, diagnostic = f"no entry of receiving.senders admits {self._of_whom}", CALLING_AE_NOT_RECOGNISED
         elif not (fault := self._doorway.refusal(event.assoc, calling)):
+            counts.accepted(calling)
             return
         else:
             diagnostic = LOCAL_LIMIT_EXCEEDED
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
+        counts.refused(calling if admits(self._settings, calling, address) else "", REFUSED_FOR[diagnostic])
         _reject(event.assoc, diagnostic)
 
     def _offer(self, association: Association, calling: str, address: str) -> bool:
@@ -140,13 +147,6 @@ class Receiver:
         names = self._reports.of(calling, address, sender=self._admits(event.assoc, calling, address))
         return answer_report(event, lambda report: self._reports.keep(report, names))
 
-    def _begin(self, association: Association, asked: Request, context: PresentationContext) -> StoreArrival:
-        """What takes the data set that this association is about to send. Raises Unreadable for what is no storage."""
-        if not self._storage.issuperset((asked.sop_class_uid, context.abstract_syntax)):
-            raise Unreadable("a C-STORE-RQ of another SOP class than those of storage; wanted one that was negotiated")
-        calling, address = association.requestor.ae_title.strip(), association.requestor.address
-        over = f"{id(association):x}-{association.name.rpartition('@')[2]}"
-        sent = Sent(calling, self._ae_title, address, over, is_stat(self._settings, calling, address))
     def _admits(self, association: Association, calling: str, address: str) -> bool:
         """Whether a sender is calling: by AE title, address and, over TLS, the name in its certificate."""
         named = names_of(cast(Any, association.dul.socket).socket)
@@ -156,6 +156,13 @@ class Receiver:
     def _of_whom(self) -> str:
         return f"this AE title, address{' and certificate' if self.porch else ''}"
 
+    def _begin(self, association: Association, asked: Request, context: PresentationContext) -> StoreArrival:
+        """What takes the data set that this association is about to send. Raises Unreadable for what is no storage."""
+        if not self._storage.issuperset((asked.sop_class_uid, context.abstract_syntax)):
+            raise Unreadable("a C-STORE-RQ of another SOP class than those of storage; wanted one that was negotiated")
+        calling, address = association.requestor.ae_title.strip(), association.requestor.address
+        over = f"{id(association):x}-{association.name.rpartition('@')[2]}"
+        sent = Sent(calling, self._ae_title, address, over, is_stat(self._settings, calling, address))
         return StoreArrival(self._spool, self._note, asked, str(context.transfer_syntax[0]), sent)
 
 
@@ -207,3 +214,4 @@ def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:
 
 def _on_aborted(event: Event) -> None:
     LOG.warning("association aborted", address=event.assoc.requestor.address)
+    counts.ABORTED.inc()

@@ -87,8 +87,8 @@ class Retention(Part):
     keep_days: float = Field(default=0.0, ge=0)
 
 
-class FlowerSettings(Part):
-    """The operators' window on the queue."""
+class Metrics(Part):
+    """Where Prometheus is answered: a port for each service, 0 for none."""
 
     host: str = "127.0.0.1"
     receiver_port: int = Field(default=11120, ge=0, le=65535)
@@ -124,6 +124,7 @@ class Settings(BaseSettings):
     archives: tuple[Archive, ...] = ()
     audit: Audit = Audit()
     flower: FlowerSettings = FlowerSettings()
+    metrics: Metrics = Metrics()
     log: Log = Log()
 
     @classmethod
@@ -138,22 +139,22 @@ class Settings(BaseSettings):
         """The environment before the file; nothing else is read."""
         return env_settings, init_settings
 
-    @model_validator(mode="after")
     @model_validator(mode="before")
     @classmethod
     def _by_shared_certificates(cls, given: Any) -> Any:
         return with_shared_certificates(given)
 
+    @model_validator(mode="after")
     def _agree(self) -> "Settings":
         names = [destination.name for destination in self.destinations]
         faults = list(route_faults(self.routes, names, self.rules.modalities, self.rules.views))
         for what, called in {"destinations": names, "archives": [one.name for one in self.archives]}.items():
             if len(set(called)) != len(called):
                 faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
-        if self.queue.lease_s <= self.queue.time_limit_s:
         over = {"receiving": self.receiving.tls} | {one.ae_title: one.return_tls for one in self.receiving.senders}
         over |= {one.name: one.tls for one in self.destinations} | {one.name: one.tls for one in self.archives}
         faults += absent_files(over)
+        if self.queue.lease_s <= self.queue.time_limit_s:
             faults.append(
                 f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "
                 "a lease must outlive the longest task"

@@ -121,6 +121,7 @@ def running_node(
         "ledger": {"url": ledger_url(folder / "state")},
         "receiving": {"port": receiver_port, "quiet_s": 1.0, "reserve_gb": 0.1},
         "flower": {"port": flower_port, "enabled": False},
+        "metrics": {"receiver_port": 0, "analysis_port": 0, "delivery_port": 0},
         "rules": {"gate": "off"},  # the films of most tests are made up, and the gate refuses what is no chest film
     }
     for name, table in settings.items():

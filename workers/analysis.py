@@ -16,8 +16,10 @@ from cxrnode.late import gist
 from cxrnode.ledger import outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.replayed import Order
+from cxrnode.ledger.tables import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from cxrnode.metrics import counts
 from cxrnode.routing import Choice, Decision, decide
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
@@ -121,6 +123,7 @@ def _end(desk: Desk, case: Case, analysis: Analysis | Exception, model: Model | 
         _write(desk, case, analysis, model)
     except StaleLease as error:
         LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
+        counts.LOST.labels(Work.ANALYSE).inc()
     except Exception as error:  # noqa: BLE001  the edge of a task: a disk that is full, a ledger that is away
         _put_back(desk, case.lease, error)
 
@@ -145,6 +148,7 @@ def _tell_failed(desk: Desk, case: Case, model_for: Callable[[Choice], Model]) -
         analysis = give_up(case.study, model.algorithm, desk.settings, reason, now)
         told = replace(_keep(desk, case, analysis, model), gist="")  # failed once more is news
     outcomes.abandon(desk.ledger, case.lease, reason, datetime.now(UTC), told)
+    counts.ANALYSES.labels("given up").inc()
     LOG.error("analysis given up", task=case.lease.task_key, attempts=case.lease.attempts)
 
 
@@ -156,6 +160,7 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
     desk.hand_on(case.lease.round_key)
     if not kept:
         desk.spool.purge_results(case.lease.round_key)
+    _count(case.lease, result, datetime.now(UTC))
     told = {"outcome": analysis.outcome, "objects": len(result.objects) if kept else 0}
     LOG.info("analysed", study=case.study.key, attempts=case.lease.attempts, route=case.decision.route, **told)
 
@@ -198,18 +203,31 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
     )
 
 
+def _count(lease: Lease, result: RoundResult, now: datetime) -> None:
+    waited_s = (now - lease.created_at).total_seconds()
+    counts.analysed(result.model, result.outcome, lease.lane, waited_s, result.stages_ms)
+    for reading in result.readings:
+        counts.image(result.model, reading.outcome, reading.reason, reading.probability)
+
+
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
     """Back to the ledger with the kind of the error alone, as its text may quote a header.
 
     An attempt that failed for want of a disk or a ledger does not count, as the fault was not in the study; nor can
     that be noted where the ledger is still away, and then it counts as one that stopped its worker.
     """
-    reason, counts = type(error).__name__, not isinstance(error, Retryable)
+    reason, its_own = type(error).__name__, not isinstance(error, Retryable)
     LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)
     try:
-        if counts and lease.attempts >= desk.settings.most_attempts:
+        if its_own and lease.attempts >= desk.settings.most_attempts:
             outcomes.abandon(desk.ledger, lease, work.in_vain(lease.attempts, reason), datetime.now(UTC))
+            counts.ANALYSES.labels("given up").inc()
         else:
-            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts, datetime.now(UTC)), reason, counts=counts)
-    except (StaleLease, LedgerUnavailable) as lost:
+            due_at = desk.retry_at(lease.attempts, datetime.now(UTC))
+            work.put_back(desk.ledger, lease, due_at, reason, counts=its_own)
+            counts.ANALYSES.labels("put back").inc()
+    except StaleLease as lost:
         LOG.warning("lease lost", task=lease.task_key, reason=str(lost))
+        counts.LOST.labels(Work.ANALYSE).inc()
+    except LedgerUnavailable as away:
+        LOG.warning("lease lost", task=lease.task_key, reason=str(away))

@@ -7,9 +7,11 @@ from celery.signals import worker_process_init
 
 from cxrnode.analyse import Model
 from cxrnode.log import logger, start
+from cxrnode.metrics import counts
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
 from models.devices import choose
+from models.memory import memory
 from models.passes import ALONE
 from models.shelf import Shelf, shelf_for
 
@@ -38,12 +40,21 @@ def together() -> int:
     return _together[0]
 
 
+def tell_memory() -> None:
+    """Count how much of the GPU's memory this process holds, where it uses one."""
+    if (now := memory()) is not None:
+        counts.GPU_SIZE.set(now.size)
+        counts.GPU_FREE.set(now.free)
+        counts.GPU_HELD.set(now.held)
+
+
 @worker_process_init.connect
 def _own_the_models(**_: Any) -> None:
     """In the child, after the fork: torch that has worked in the parent hangs every child."""
     settings = load()
     start(settings.log.level)
     _owned[:] = [open_shelf(settings)]
+    tell_memory()
     on_gpu = choose(settings.worker.device).type == "cuda"
     _together[:] = [settings.worker.gpu_batch if on_gpu else ALONE]
 

@@ -30,7 +30,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
             "correction",
             "commitment",
         ),
-        *("calling", "query", "ledger", "jobs"),
+        *("calling", "query", "ledger", "jobs", "metrics"),
         "broker",
         *("match", "cfind", "seen", "find", "storable", "retrieve", "web"),
         *("header", "priority", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale"),

@@ -41,6 +41,7 @@ WALLS = {
     "alembic": ("cxrnode.ledger",),
     "psycopg": ("cxrnode.ledger",),
     "pyarrow": ("cxrnode.compare",),
+    "prometheus_client": ("cxrnode.metrics",),
 }
 
 
