@@ -15,6 +15,7 @@ from cxrnode.log import logger
 from cxrnode.metrics import counts
 from workers import peers
 from workers.desk import Desk
+from workers.disclosure import Disclosure
 from workers.rejection import make_note, note_owed
 
 LOG = logger("delivery")
@@ -85,20 +86,26 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
     A peer that is out of resources for all that it is sent is as good as away: one that takes or refuses is there.
     """
     trouble, settled = "", False
+    disclosure = Disclosure(desk, destination, due)
 
     def told(index: int, sent: Sent) -> None:
         nonlocal trouble, settled
         reached(Point.AFTER_STORE)
         fate = FATES[sent.answer]
         settled = settled or sent.answer is not Answer.LATER
-        if fate is not Fate.ACCEPTED:
+        if fate is Fate.ACCEPTED:
+            disclosure.taken(index)
+        else:
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
         _note(desk, lease, due[index], fate, sent)
         counts.OBJECTS.labels(lease.destination, fate).inc()
 
     def wanted(index: int) -> bool:
-        return parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid)
+        if not parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid):
+            return False
+        disclosure.begins(index, datetime.now(UTC))
+        return True
 
     try:
         reached(Point.BEFORE_STORE)
@@ -106,6 +113,8 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         send(files, destination, desk.settings.node.ae_title, told, wanted)
     except PeerUnavailable as error:
         trouble = str(error)
+    finally:
+        disclosure.ends(trouble, datetime.now(UTC))
     if trouble and not settled:
         return trouble, peers.failed(desk, lease, trouble, datetime.now(UTC))
     peers.answered(desk, lease)
