@@ -1,12 +1,17 @@
 """Calling over TLS: the peer's certificate must be trusted and have its name, ours is shown, and a fault is told."""
 
+import select
 import ssl
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pynetdicom import evt
 
 from cxrnode import tls
+from cxrnode.calling import VERIFICATION_CONTEXT, associate
 from cxrnode.certificates import ANY_NAME, Certificates
 from cxrnode.deliver import echo, send
 from cxrnode.errors import PeerUnavailable
@@ -27,12 +32,16 @@ def ours(authority: Authority) -> Certificates:
     return authority.certificates("node.example")
 
 
-@pytest.fixture
-def pacs(authority: Authority) -> Iterator[FakePacs]:
-    """One that speaks TLS and renews its keys as most do: with two tickets right after the handshake."""
+def renewing(authority: Authority) -> ssl.SSLContext:
+    """The rules of a peer that renews its keys as most do: with two tickets right after the handshake."""
     rules = tls.context(authority.certificates("pacs.example"), ssl.PROTOCOL_TLS_SERVER)
     rules.num_tickets = 2
-    with FakePacs(tls=rules).listening() as listening:
+    return rules
+
+
+@pytest.fixture
+def pacs(authority: Authority) -> Iterator[FakePacs]:
+    with FakePacs(tls=renewing(authority)).listening() as listening:
         yield listening
 
 
@@ -46,6 +55,33 @@ def test_results_go_out_over_tls(pacs: FakePacs, ours: Certificates, tmp_path: P
 
     assert answers == [0, 0, 0]
     assert [one.PixelData for one in pacs.stored] == [film.PixelData for film in films]
+
+
+@dataclass
+class Slow(FakePacs):
+    """One that answers when it may."""
+
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def _on_requested(self, event: evt.Event) -> None:
+        self.may_answer.wait(10)
+
+
+def test_keys_that_tls_renews_are_no_message(authority: Authority, ours: Certificates) -> None:
+    """pynetdicom would wait for the rest of it, and send nothing meanwhile."""
+    seen: list[tuple[bool, bool]] = []
+
+    def look(event: evt.Event) -> None:
+        if not pacs.may_answer.is_set():
+            connection = event.assoc.dul.socket
+            seen.append((bool(select.select([connection.socket], [], [], 10)[0]), connection.ready))
+            pacs.may_answer.set()
+
+    with Slow(tls=renewing(authority)).listening() as pacs:
+        destination = pacs.destination(tls=ours)
+        associate(destination, "CXRNODE", {VERIFICATION_CONTEXT}, [(evt.EVT_PDU_SENT, look)]).release()
+
+    assert seen == [(True, False)]
 
 
 def test_a_peer_of_another_name_is_not_spoken_to(pacs: FakePacs, ours: Certificates) -> None:
