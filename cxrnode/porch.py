@@ -10,6 +10,7 @@ from socket import socket
 from cxrnode.certificates import Certificates
 from cxrnode.errors import PeerUnavailable, SettingsError
 from cxrnode.log import logger
+from cxrnode.metrics import counts
 from cxrnode.tls import Connection, Context, context, told
 
 LOG = logger("porch")
@@ -60,6 +61,7 @@ class Porch:
         with self._lock:
             self.refused[reason] += 1
         LOG.warning("handshake refused", reason=reason, address=address)
+        counts.HANDSHAKES.inc()
         return PeerUnavailable(f"{address}: {reason}")
 
     def _now(self) -> Context:

@@ -39,6 +39,7 @@ def _gauge(name: str, told: str, mode: str, *labels: str) -> Gauge:
 ASSOCIATIONS = _counter("associations", "Associations accepted.", "calling_ae")
 REFUSED = _counter("associations_refused", "Associations rejected, by why.", "calling_ae", "reason")
 ABORTED = _counter("associations_aborted", "Associations that ended by an abort, of either side.")
+HANDSHAKES = _counter("handshakes_refused", "TLS handshakes that failed or did not end in time.")
 INSTANCES = _counter("instances", "C-STORE requests answered, by status (0000 is Success).", "calling_ae", "status")
 RECEIVED = _counter("received_bytes", "Bytes of the data sets of C-STORE requests that were answered.", "calling_ae")
 LAST = _gauge("last_instance_timestamp_seconds", "When the last instance was taken.", "max", "calling_ae")

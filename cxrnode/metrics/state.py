@@ -6,9 +6,10 @@ They outlive a restart, and cannot disagree with `cxrnode status`, which reads t
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 
 from prometheus_client.core import GaugeMetricFamily
@@ -21,6 +22,8 @@ from cxrnode.ledger.account import account
 from cxrnode.ledger.backlog import SINCE, Backlog, Heap, backlog
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.log import logger
+from cxrnode.metrics.families import Labels, gauge, single
+from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Settings
 from cxrnode.spool import GIB, Spool
 
@@ -29,15 +32,17 @@ PATIENCE_S = 4.0
 """So long one answer waits for what is slow, as Prometheus itself waits 10 s: what is missing then is told as away."""
 SHARE = 0.1
 """of the time may go into reading: what took long is read less often"""
-Labels = tuple[str, ...]
 Pairs = dict[Labels, tuple[float, float]]
 """By the values of the labels: how many, and for how many seconds."""
+
+
+Reading = Callable[[datetime], list[GaugeMetricFamily]]
 
 
 class Look:
     """One thing that is looked at for figures: in a thread of its own, not twice at once, nor too often."""
 
-    def __init__(self, what: str, look: Callable[[datetime], list[GaugeMetricFamily]]) -> None:
+    def __init__(self, what: str, look: Reading) -> None:
         self.what = what
         self._look, self._again_at = look, 0.0
         self._seen: Future[list[GaugeMetricFamily]] | None = None
@@ -71,25 +76,31 @@ class State(Collector):
         self._settings = settings
         self._spool = Spool(settings.node.spool_dir)
         self._ledger, self._jobs = Ledger(settings.ledger_url), Jobs(settings.broker_url)
-        looks = {"ledger": self._of_ledger, "broker": self._of_broker, "spool": self._of_spool}
+        looks: dict[str, Reading] = {"ledger": self._of_ledger, "broker": self._of_broker, "spool": self._of_spool}
+        looks |= {"certificates": partial(of_certificates, settings), "audit": partial(of_audit, settings)}
         self._looks = [Look(what, look) for what, look in looks.items()]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """For prometheus-client, at each scrape."""
-        yield _gauge("info", "Which version this is; always 1.", ("version",), {(__version__,): 1})
+        yield gauge("info", "Which version this is; always 1.", ("version",), {(__version__,): 1})
         answers: dict[Labels, float] = {}
         for one in self._looks:
             figures = one.figures()
             answers[one.what,] = float(figures is not None)
             yield from figures or []
-        yield _gauge("answers", "Whether ledger, broker and spool answered just now.", ("what",), answers)
+        yield gauge(
+            "answers",
+            "Whether ledger, broker, spool, certificates and audit could be read just now.",
+            ("what",),
+            answers,
+        )
 
     def _of_ledger(self, now: datetime) -> list[GaugeMetricFamily]:
         total = account(self._ledger, self._spool)
         places: dict[Labels, float] = {(line.place, line.outcome): float(line.instances) for line in total.lines}
         return [
-            _gauge("account_instances", "Acknowledged instances by place and outcome.", ("place", "outcome"), places),
-            _gauge("account_balanced", "Whether they sum to what is on the disk.", (), {(): float(total.balanced)}),
+            gauge("account_instances", "Acknowledged instances by place and outcome.", ("place", "outcome"), places),
+            single("account_balanced", "Whether they sum to what is on the disk.", float(total.balanced)),
             *_waiting(backlog(self._ledger), [one.name for one in self._settings.destinations], now),
         ]
 
@@ -97,7 +108,7 @@ class State(Collector):
         depths: dict[Labels, float] = {
             (queue,): float(waiting) for queue, waiting in zip(QUEUES, self._jobs.waiting(*QUEUES), strict=True)
         }
-        return [_gauge("queue_tasks", "Tasks that wait in the broker's queue.", ("queue",), depths)]
+        return [gauge("queue_tasks", "Tasks that wait in the broker's queue.", ("queue",), depths)]
 
     def _of_spool(self, _now: datetime) -> list[GaugeMetricFamily]:
         usage, files = shutil.disk_usage(self._spool.root), os.statvfs(self._spool.root)
@@ -108,7 +119,7 @@ class State(Collector):
             "disk_reserve_bytes": (reserve, "Free bytes below which images are refused (receiving.reserve_gb)."),
             "disk_free_files": (files.f_favail, "Files that may still be made there; 0 where nobody counts them."),
         }
-        return [_gauge(name, told, (), {(): float(value)}) for name, (value, told) in figures.items()]
+        return [single(name, told, float(value)) for name, (value, told) in figures.items()]
 
 
 def _waiting(found: Backlog, destinations: list[str], now: datetime) -> Iterator[GaugeMetricFamily]:
@@ -117,22 +128,21 @@ def _waiting(found: Backlog, destinations: list[str], now: datetime) -> Iterator
         found.rounds, now
     )
     by = ("state", "lane")
-    yield _gauge("studies", "Studies that are not finished, by state and lane.", by, _firsts(there))
-    yield _gauge("oldest_study_age_seconds", "How long the oldest of them is in that state.", by, _seconds(there))
+    yield gauge("studies", "Studies that are not finished, by state and lane.", by, _firsts(there))
+    yield gauge("oldest_study_age_seconds", "How long the oldest of them is in that state.", by, _seconds(there))
     to: Pairs = {(work.value, name): (0.0, 0.0) for work in (Work.DELIVER, Work.COMMIT) for name in destinations}
     open_tasks: Pairs = {(Work.ANALYSE.value, ""): (0.0, 0.0)} | to | _heaps(found.tasks, now)
     by = ("work", "destination")
-    yield _gauge("tasks", "Tasks that are not ended, by work and destination.", by, _firsts(open_tasks))
-    yield _gauge("oldest_task_age_seconds", "How long ago the oldest of them was made.", by, _seconds(open_tasks))
-    given_up: dict[Labels, float] = {(): float(found.given_up)}
-    yield _gauge("quarantined_analyses", "Analyses that were given up and wait for a person.", (), given_up)
+    yield gauge("tasks", "Tasks that are not ended, by work and destination.", by, _firsts(open_tasks))
+    yield gauge("oldest_task_age_seconds", "How long ago the oldest of them was made.", by, _seconds(open_tasks))
+    yield single("quarantined_analyses", "Analyses that were given up and wait for a person.", float(found.given_up))
     away: Pairs = {(name,): (0.0, 0.0) for name in destinations}
     for one in found.away:
         count, age_s = away.get((one.destination,), (0.0, 0.0))
         away[one.destination,] = (count + 1, max(age_s, (now - one.since).total_seconds()))
-    yield _gauge("destination_away", "Peers of a destination that are left alone now.", ("destination",), _firsts(away))
+    yield gauge("destination_away", "Peers of a destination that are left alone now.", ("destination",), _firsts(away))
     told = "For how long the longest of them gave no answer."
-    yield _gauge("destination_away_seconds", told, ("destination",), _seconds(away))
+    yield gauge("destination_away_seconds", told, ("destination",), _seconds(away))
 
 
 def _heaps(heaps: Iterable[Heap], now: datetime) -> Pairs:
@@ -145,10 +155,3 @@ def _firsts(pairs: Pairs) -> dict[Labels, float]:
 
 def _seconds(pairs: Pairs) -> dict[Labels, float]:
     return {labels: second for labels, (_, second) in pairs.items()}
-
-
-def _gauge(name: str, told: str, labels: Labels, values: Mapping[Labels, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"cxrnode_{name}", told, labels=labels)
-    for of, value in values.items():
-        family.add_metric(of, value)
-    return family

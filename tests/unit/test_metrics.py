@@ -15,13 +15,9 @@ from cxrnode.settings import Receiving, Rules
 from tests.builders import make_cxr
 from tests.desks import open_desk, owing, read_all, receive, turn
 from tests.fakes import FakePacs
+from tests.figures import counted
 from workers.delivery import deliver_leased
 from workers.desk import Desk
-
-
-def counted(name: str, **labels: str) -> float:
-    """A figure of this process; 0 where it was never counted."""
-    return counts.REGISTRY.get_sample_value(f"cxrnode_{name}", labels) or 0.0
 
 
 @pytest.mark.parametrize(

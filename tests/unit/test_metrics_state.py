@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.core import GaugeMetricFamily
 
+from cxrnode.audit.events import Here, log_used
+from cxrnode.audit.recorder import folder_of
+from cxrnode.audit.trail import Trail
+from cxrnode.audit.who import process
+from cxrnode.collector import Audit
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import arrivals, circuits, outcomes, quarantine, work
@@ -16,11 +21,16 @@ from cxrnode.ledger.backlog import backlog
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.tables import Work
 from cxrnode.metrics.state import Look, State
+from cxrnode.metrics.trust import of_audit, of_certificates
+from cxrnode.settings import Receiving, Settings
+from cxrnode.validity import ends
+from tests.authority import Authority
 from tests.builders import make_cxr
 from tests.desks import HOUR, QUIET_S, owing, receive
 from workers.desk import Desk
 
 NOW = datetime.now(UTC)
+HERE = Here("node-1", process("receiver", "CXRNODE"))
 
 
 @pytest.fixture
@@ -51,6 +61,27 @@ def test_it_says_what_status_says(desk: Desk) -> None:
     assert told["cxrnode_tasks", "analyse", ""] == 0
     assert 0 < told["cxrnode_oldest_study_age_seconds", "analysed", "live"] < 600
     assert told["cxrnode_disk_free_bytes",] > told["cxrnode_disk_reserve_bytes",] == 0
+
+
+def test_audit_messages_that_wait_for_their_collector_are_counted(desk: Desk) -> None:
+    audit = Audit(syslog="udp", host="127.0.0.1", port=1)
+    settings = desk.settings.model_copy(update={"audit": audit})
+    assert figures(desk)["cxrnode_audit_unsent_messages",] == 0
+    Trail(folder_of(settings)).write([log_used(HERE, NOW, HERE.me, "trail")] * 3, NOW)
+
+    waiting, away = of_audit(settings, NOW)
+
+    assert [waiting.samples[0].value, away.samples[0].value] == [3, 0]
+
+
+def test_each_certificate_that_is_shown_is_told_with_its_end(desk: Desk, tmp_path: Path) -> None:
+    ours = Authority(tmp_path / "ca").certificates("node.example")
+    settings = Settings(receiving=Receiving(tls=ours), node=desk.settings.node)
+
+    ((end,),) = (family.samples for family in of_certificates(settings, NOW))
+
+    assert end.labels == {"file": Path(ours.certificate_file).name}
+    assert end.value == ends(Path(ours.certificate_file)).timestamp() > NOW.timestamp()
 
 
 def test_the_oldest_of_a_kind_is_the_one_that_counts(desk: Desk) -> None:
