@@ -171,13 +171,21 @@ def retry(
 
 @app.command()
 def purge(
+    study: Annotated[str | None, typer.Argument(help="A study's key or UID: it alone.", metavar="STUDY")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which studies would go.")] = False,
+    owed_too: Annotated[
+        bool, typer.Option("--even-if-owed", help="STUDY also where it is not finished or results are owed.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Delete the images and results of finished studies older than retention.keep_days; the node does so by itself."""
+    """Delete images and results older than retention.keep_days, as the node does by itself; or erase one study."""
+    from cxrnode.erase import erase
     from cxrnode.purge import purge as run
 
-    run(_start("warning"), dry_run=dry_run, as_json=json)
+    if study is not None:
+        erase(_start("warning"), study, dry_run=dry_run, owed_too=owed_too, as_json=json)
+    else:
+        run(_start("warning"), dry_run=dry_run, as_json=json)
 
 
 @app.command()

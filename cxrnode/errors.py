@@ -6,7 +6,8 @@ CxrNodeError
 │  ├─ BrokerUnavailable      Redis/Valkey does not answer
 │  ├─ LedgerUnavailable      the ledger's database does not answer; receipts wait on the disk
 │  ├─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
-│  └─ AuditUnavailable       the audit trail cannot be written: nobody is shown a study then
+│  ├─ AuditUnavailable       the audit trail cannot be written: nobody is shown a study then
+│  └─ StillOwed              a study is to be erased, and something of it is under way or owed
 └─ Permanent             the same again would end the same way
    ├─ SettingsError          every fault of a settings file in one message
    ├─ NotApplicable          not a frontal chest radiograph: counted, nothing sent
@@ -47,6 +48,10 @@ class SpoolFull(Retryable):
 
 class AuditUnavailable(Retryable):
     """The audit trail cannot be written; the text names its folder."""
+
+
+class StillOwed(Retryable):
+    """A study cannot be erased yet; the text says what of it is under way or owed."""
 
 
 class Permanent(CxrNodeError):

@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
+from cxrnode.audit.recorder import Recorder
 from cxrnode.ledger import Ledger, tallies
 from cxrnode.ledger.purges import expired
 from cxrnode.retention import purge as remove
@@ -20,7 +22,8 @@ def purge(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     while tallies.settle(ledger):
         pass  # what is not settled yet is not known to be over
     found = expired(ledger, keep_days, now)
-    while not dry_run and remove(ledger, Spool(settings.node.spool_dir), keep_days, now):
+    told = partial(Recorder(settings, "purge").removed, now=now, by_hand=True)
+    while not dry_run and remove(ledger, Spool(settings.node.spool_dir), keep_days, now, told):
         pass
     if as_json:
         listed = [asdict(one) | {"finished_at": one.finished_at.isoformat()} for one in found]

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from cxrnode.audit import arrivals as audited
 from cxrnode.audit.forward import Forwarder
@@ -104,7 +105,8 @@ class Reception:
                 self._something.set()
             self._close_at = next_closing(self._ledger, self._settings, now)
             if now >= self._purge_at:
-                more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
+                told = partial(self._recorder.removed, now=now, by_hand=False)
+                more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now, told)
                 self._purge_at = now if more else now + PURGE_EVERY
             if now >= self._audit_at:
                 self._audit_at = now + AUDIT_EVERY

@@ -193,6 +193,14 @@ class Spool:
         """Remove the bytes of all results of a round."""
         shutil.rmtree(self.result(round_key, "").parent, ignore_errors=True)
 
+    def erase(self, key: str) -> None:
+        """Remove an instance and its receipt; nothing where it is not there."""
+        folder = self._folder(key)
+        if folder.exists():
+            (folder / "image.dcm").unlink(missing_ok=True)  # first: what has no image is in nobody's way
+            shutil.rmtree(folder)
+            sync_folder(folder.parent)
+
     def clear_incoming(self) -> int:
         """Remove what a crash left half written (never acknowledged); the number of removed folders.
 

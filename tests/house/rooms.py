@@ -9,7 +9,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine", "purge", "withdraw"),
+        *("cli", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine", "purge", "erase", "withdraw"),
         *("shift", "offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
