@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
+from cxrnode.audit.alerts import Alerts
+from cxrnode.audit.recorder import Recorder
 from cxrnode.commitment import Report, Reports
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import Ledger, commitments
@@ -39,6 +41,7 @@ class Entrance:
         self._settings = settings
         self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes
+        self._alerts = Alerts(Recorder(settings, "receiver"))
         self._stopping = threading.Event()
         self._receipts = -1
 
@@ -48,7 +51,7 @@ class Entrance:
         intake = self._begin_intake()
         node, receiving = self._settings.node, self._settings.receiving
         reports = Reports(self._settings.destinations, receiving.senders, self.keep)
-        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports)
+        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports, self._alert)
         ended = False
         gc.freeze()  # what is here now stays: no look for garbage need go through it
         try:
@@ -78,6 +81,9 @@ class Entrance:
         reached(Point.AFTER_REPORT)
         self._tell("")
         return known
+
+    def _alert(self, calling_ae: str, address: str, reason: str) -> None:
+        self._alerts.refused(calling_ae, address, reason, datetime.now(UTC))
 
     def _tell(self, line: str) -> None:
         with suppress(OSError):  # the intake has died, and so will this process: the next one finds all on the disk

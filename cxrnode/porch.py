@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from socket import socket
@@ -14,6 +15,8 @@ from cxrnode.metrics import counts
 from cxrnode.tls import Connection, Context, context, told
 
 LOG = logger("porch")
+Alert = Callable[[str, str, str], None]
+"""Is told who was turned away: the AE title, empty before there is one, the address and the reason."""
 MOST_HANDSHAKES = 64
 """At a time; one more, and the oldest of them is cut."""
 
@@ -24,9 +27,9 @@ class Porch:
     A new certificate needs no new start.
     """
 
-    def __init__(self, by: Certificates) -> None:
+    def __init__(self, by: Certificates, alert: Alert = lambda *_: None) -> None:
         """Raises SettingsError, as `context` does."""
-        self._by = by
+        self._by, self._alert = by, alert
         self._lock = threading.Lock()
         self._entering: list[Connection] = []
         self._read, self._context = stamps(by), context(by, ssl.PROTOCOL_TLS_SERVER)
@@ -62,6 +65,7 @@ class Porch:
             self.refused[reason] += 1
         LOG.warning("handshake refused", reason=reason, address=address)
         counts.HANDSHAKES.inc()
+        self._alert("", address, f"handshake refused: {reason}")
         return PeerUnavailable(f"{address}: {reason}")
 
     def _now(self) -> Context:

@@ -30,7 +30,7 @@ from cxrnode.faultpoints import Point, reached
 from cxrnode.inflow import Inflow
 from cxrnode.log import logger
 from cxrnode.metrics import counts
-from cxrnode.porch import Porch
+from cxrnode.porch import Alert, Porch
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.sender import plain
 from cxrnode.settings import Receiving
@@ -47,7 +47,7 @@ REFUSED_FOR = dict(
 
 
 class Receiver:
-    """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable.
+    """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable, `alert` who was refused.
 
     `note` must not raise and must not wait long: Success is answered after it returns.
     """
@@ -59,14 +59,16 @@ class Receiver:
         spool: Spool,
         note: Callable[[Receipt], None],
         reports: Reports | None = None,
+        alert: Alert = lambda *_: None,
     ) -> None:
         self._ae_title = ae_title
         self._settings = settings
         self._spool = spool
         self._note = note
         self._reports = reports or Reports()
+        self._alert = alert
         self._doorway = Doorway(settings)
-        self.porch = Porch(settings.tls) if settings.tls else None
+        self.porch = Porch(settings.tls, alert) if settings.tls else None
         self._contexts: list[PresentationContext] = []
         self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None
@@ -131,6 +133,7 @@ class Receiver:
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
         counts.refused(calling if admits(self._settings, calling, address) else "", REFUSED_FOR[diagnostic])
         _reject(event.assoc, diagnostic)
+        self._alert(calling, address, fault)
 
     def _offer(self, association: Association, calling: str, address: str) -> bool:
         """Storage to senders, storage commitment to destinations; False: this is neither."""

@@ -9,6 +9,7 @@ from functools import partial
 
 from cxrnode.audit import arrivals as audited
 from cxrnode.audit.forward import Forwarder
+from cxrnode.audit.question import asked_by
 from cxrnode.audit.recorder import Recorder
 from cxrnode.complete import ask, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
@@ -44,9 +45,9 @@ class Reception:
         self._jobs = Jobs(settings.broker_url)
         self._receipts: deque[Receipt] = deque()
         self._something = threading.Event()
-        self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
         self._recorder = Recorder(settings, "receiver")
+        self._inquiries = Inquiries(settings.node.ae_title, self._something.set, asked_by(self._recorder))
         self._forwarder = Forwarder(self._recorder.trail, settings.audit)
         self._purge_at = self._settle_at = self._look_at = self._audit_at = datetime.min.replace(tzinfo=UTC)
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
