@@ -5,6 +5,7 @@ workers. A reader sees one state throughout, changes nothing and waits for nobod
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,13 @@ def open_engine(given: str) -> Engine:
 def _sqlite(url: URL) -> Engine:
     """WAL and synchronous=FULL: committed is durable; BEGIN IMMEDIATE: a writer waits instead of failing "locked".
 
-    secure_delete: what is deleted is overwritten.
+    secure_delete: what is deleted is overwritten. A file that is there is not opened but by SQLite: to close it would
+    drop the locks of every other connection of this process (sqlite.org/howtocorrupt.html, 2.2).
     """
     if path := url.database:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     engine = create_engine(url, connect_args={"timeout": WAIT_S}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
