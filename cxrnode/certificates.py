@@ -9,13 +9,14 @@ from cxrnode.part import Part, Positive
 class Certificates(Part):
     """Files as PEM: this node's certificate with those between it and its authority, its key, whom it trusts.
 
-    `key_password_file` has the key's password alone, where it has one.
+    `key_password_file` has the key's password alone, where it has one; `crl_file` lists what was revoked.
     """
 
     certificate_file: str = ""
     key_file: str = ""
     key_password_file: str = ""
     ca_file: str = ""
+    crl_file: str = ""
     handshake_timeout_s: Positive = 10.0
 
     @property

@@ -31,7 +31,7 @@ from cxrnode.routing import choices
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
-from cxrnode.validity import looked_at
+from cxrnode.validity import looked_at, open_to_others
 
 NO_STUDY = "2.25.18446744073709551616"
 
@@ -72,6 +72,7 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("receiver", lambda: _address(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("broker", lambda: _broker(settings)),
+        ("permissions", lambda: _permissions(settings)),
         ("weights", lambda: _weights(settings)),
     ]
     used = {settings.receiving.tls} | {one.return_tls for one in settings.receiving.senders}
@@ -106,6 +107,17 @@ def _address(settings: Settings) -> str:
     where = f"{settings.receiving.host}:{settings.receiving.port}"
     with socket.create_server((settings.receiving.host, settings.receiving.port)):
         return f"{where} is free; {settings.node.ae_title} will listen there"
+def _permissions(settings: Settings) -> str:
+    """Of the state folder and what lies in it, where it is there yet, and of the files with secrets."""
+    state = settings.node.state_dir
+    kept = [state, *state.iterdir()] if state.is_dir() else []
+    named = [settings.queue.password_file, settings.flower.password_file]
+    named += [str(one.password_file or "") for one in settings.archives]
+    if faults := list(open_to_others([*kept, *(Path(file) for file in named if file)])):
+        raise SettingsError("; ".join(faults))
+    return f"{state} and the files with passwords are for this user alone"
+
+
 
 
 def _certificate(by: Certificates) -> str:

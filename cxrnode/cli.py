@@ -57,6 +57,7 @@ def settings_file(
         raise typer.Exit
     if config is not None:
         os.environ["CXRNODE_CONFIG"] = str(config.absolute())
+    os.umask(0o077)  # whatever a command writes may have a patient in it, or a secret
 
 
 @app.command()
@@ -70,7 +71,7 @@ def up() -> None:
 @app.command()
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
-    from cxrnode.metrics.port import begin
+    from cxrnode.metrics.files import begin
 
     settings = _start()
     begin(settings, settings.metrics.receiver_port)  # before anything that counts is imported
@@ -92,7 +93,7 @@ def work(
     ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
-    from cxrnode.metrics.port import begin
+    from cxrnode.metrics.files import begin
 
     settings = _start()
     ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}

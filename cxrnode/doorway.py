@@ -91,7 +91,7 @@ class Doorway:
             self._seated = {one: by for one, by in self._seated.items() if one.is_alive()}
             if len(self._seated) >= self._settings.max_associations:
                 return "too many associations"
-            if list(self._seated.values()).count(sender) >= self._settings.max_associations_per_sender:
+            if list(self._seated.values()).count(sender) >= self._settings.seats_of(*sender):
                 return "too many associations of this AE title and address"
             self._seated[association] = sender
             return ""

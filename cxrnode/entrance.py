@@ -24,6 +24,7 @@ from cxrnode.log import logger
 from cxrnode.metrics import zeros
 from cxrnode.metrics.port import serve
 from cxrnode.metrics.state import State
+from cxrnode.porch import require
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
 from cxrnode.settings import Settings
@@ -38,6 +39,7 @@ class Entrance:
     """What `cxrnode receive` runs."""
 
     def __init__(self, settings: Settings) -> None:
+        require(settings.receiving.tls)
         self._settings = settings
         self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from socket import socket
 
-from cxrnode.certificates import Certificates
+from cxrnode.certificates import Certificates, Tls
 from cxrnode.errors import PeerUnavailable, SettingsError
 from cxrnode.log import logger
 from cxrnode.metrics import counts
@@ -32,6 +32,7 @@ class Porch:
         self._by, self._alert = by, alert
         self._lock = threading.Lock()
         self._entering: list[Connection] = []
+        self._closed = False
         self._read, self._context = stamps(by), context(by, ssl.PROTOCOL_TLS_SERVER)
         self.refused: Counter[str] = Counter()
 
@@ -46,8 +47,9 @@ class Porch:
         with self._lock:
             self._entering.append(connection)
             oldest = self._entering[0] if len(self._entering) > MOST_HANDSHAKES else None
-        if oldest is not None:
-            oldest.cut()
+            late = connection if self._closed else oldest
+        if late is not None:
+            late.cut()
         try:
             connection.settimeout(self._by.handshake_timeout_s)
             connection.do_handshake()
@@ -59,6 +61,13 @@ class Porch:
             with self._lock:
                 self._entering.remove(connection)
         return connection
+
+    def close(self) -> None:
+        """Let nobody in any more; whoever is in the middle of it is cut."""
+        with self._lock:
+            self._closed, entering = True, self._entering.copy()
+        for connection in entering:
+            connection.cut()
 
     def _refusal(self, reason: str, address: str) -> PeerUnavailable:
         with self._lock:
@@ -81,10 +90,16 @@ class Porch:
             return self._context
 
 
+def require(by: Tls) -> None:
+    """Read the files, where there are any, so that their faults are told at the start. Raises SettingsError."""
+    if by:
+        context(by, ssl.PROTOCOL_TLS_SERVER)
+
+
 def stamps(by: Certificates) -> tuple[tuple[int, int, int], ...]:
     """What tells one state of the files from the next; of one that is not there, nothing."""
     found = []
-    for name in (by.certificate_file, by.key_file, by.key_password_file, by.ca_file):
+    for name in (by.certificate_file, by.key_file, by.key_password_file, by.ca_file, by.crl_file):
         with suppress(OSError):
             status = Path(name).stat()
             found.append((status.st_ino, status.st_mtime_ns, status.st_size))

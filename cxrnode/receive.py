@@ -104,6 +104,8 @@ class Receiver:
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
+            if self.porch is not None:
+                self.porch.close()  # else a stalled handshake would be waited for
             self._server.ae.shutdown()
             self._server = None
 
@@ -152,7 +154,7 @@ class Receiver:
 
     def _admits(self, association: Association, calling: str, address: str) -> bool:
         """Whether a sender is calling: by AE title, address and, over TLS, the name in its certificate."""
-        named = names_of(cast(Any, association.dul.socket).socket)
+        named = names_of(cast(Any, association.dul.socket).socket) if self.porch is not None else None
         return admits(self._settings, calling, address, named)
 
     @property

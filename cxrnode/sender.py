@@ -15,7 +15,9 @@ class Sender(Part):
     """A modality or PACS that may send to this node: its AE title and the addresses it may come from.
 
     With `return_port` results can go back to it, at the address that it came from, under `return_ae_title` (absent:
-    its own). With `query` it is asked there how many instances of a study it has. With `stat` all it sends is STAT.
+    its own), over TLS with `return_tls`. `tls_name` is the name in its certificate. `max_associations` are its seats at
+    each of its addresses. With `query` it is asked there how many instances of a study it has. With `stat` all it sends
+    is STAT.
     """
 
     ae_title: AeTitle
@@ -24,6 +26,7 @@ class Sender(Part):
     return_ae_title: AeTitle | None = None
     return_tls: Tls = False
     tls_name: str = ""
+    max_associations: int | None = Field(default=None, ge=1, le=1000)
     query: bool = False
     query_timeout_s: Positive = 10.0
     stat: bool = False

@@ -21,6 +21,7 @@ from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
 from cxrnode.options import Delivery, FlowerSettings, Log, ModelChoice, Pixels, Queue, Results, Worker
 from cxrnode.part import AeTitle, Part, Port, Positive
+from cxrnode.quality import CanarySettings, canary_faults
 from cxrnode.route import Route, route_faults
 from cxrnode.sender import Sender
 from cxrnode.uids import digest_of
@@ -60,6 +61,11 @@ class Receiving(Part):
     largest_instance_mb: int = Field(default=1024, ge=1, le=1024)
     reserve_gb: float = Field(default=1.0, ge=0)
     network_timeout_s: Positive = 60.0
+
+    def seats_of(self, ae_title: str, address: str) -> int:
+        """Associations at a time of this AE title at this address: its sender's own number, or that of all."""
+        own = [one.max_associations for one in self.senders if one.max_associations and one.admits(ae_title, address)]
+        return max(own, default=self.max_associations_per_sender)
 
 
 class Ledger(Part):
@@ -122,6 +128,7 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
     archives: tuple[Archive, ...] = ()
+    canary: CanarySettings = CanarySettings()
     audit: Audit = Audit()
     flower: FlowerSettings = FlowerSettings()
     metrics: Metrics = Metrics()
@@ -151,6 +158,8 @@ class Settings(BaseSettings):
         for what, called in {"destinations": names, "archives": [one.name for one in self.archives]}.items():
             if len(set(called)) != len(called):
                 faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
+        here = (self.receiving.host, self.receiving.quiet_s, self.receiving.senders)
+        faults += canary_faults(self.canary, *here, names, self.routes)
         over = {"receiving": self.receiving.tls} | {one.ae_title: one.return_tls for one in self.receiving.senders}
         over |= {one.name: one.tls for one in self.destinations} | {one.name: one.tls for one in self.archives}
         faults += absent_files(over)
@@ -189,8 +198,8 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """The broker's URL: the one set, else the embedded broker's socket."""
-        return self.queue.broker_url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
+        """The broker's URL: the one set, with its password, else the embedded broker's socket. Raises SettingsError."""
+        return self.queue.url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
 
     @property
     def most_attempts(self) -> int:

@@ -104,12 +104,15 @@ class Connection(ssl.SSLSocket):
         return True
 
     def shutdown(self, how: int) -> None:
-        """End the connection, with a goodbye (RFC 8446 6.1) where nobody reads meanwhile."""
-        if self._sslobj is not None and self._reader == threading.get_ident():
+        """End the connection, with a goodbye (RFC 8446 6.1) where nobody reads meanwhile.
+
+        Unlike the library's own it does not go on without TLS: what is sent after SHUT_RD is enciphered as ever.
+        """
+        if how == SHUT_RDWR and self._sslobj is not None and self._reader == threading.get_ident():
             with suppress(OSError, ValueError), self._for(0):
                 self._sslobj.shutdown()
         with suppress(OSError):  # the peer was quicker, and whoever ends this closes it next
-            super().shutdown(how)
+            socket.shutdown(self, how)
 
     def cut(self) -> None:
         """End it from another thread, whatever it is in."""
@@ -175,6 +178,10 @@ def context(by: Certificates, side: int) -> Context:
         rules.num_tickets = 0  # nobody comes back to an association
     with _named(f"tls.ca_file = {by.ca_file!r}", "certificates of authorities as PEM"):
         rules.load_verify_locations(by.ca_file)
+    if by.crl_file:
+        with _named(f"tls.crl_file = {by.crl_file!r}", "the authorities' lists of revoked certificates as PEM"):
+            rules.load_verify_locations(by.crl_file)
+        rules.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     password = _password(by)
     wanted = "a certificate and its own key as PEM, and its password where it has one"
     with _named(f"tls.certificate_file = {by.certificate_file!r}, key_file = {by.key_file!r}", wanted):
@@ -199,10 +206,10 @@ def has_come(connection: socket) -> Callable[[int], bool]:
     return lambda within_ms: bool(waiting.poll(within_ms))
 
 
-def names_of(connection: Any) -> frozenset[str] | None:
-    """The names in a peer's certificate, in small letters (RFC 9525); None without TLS, or when it has ended."""
+def names_of(connection: Any) -> frozenset[str]:
+    """The names in a peer's certificate, in small letters (RFC 9525); none without TLS, or when it has ended."""
     if not isinstance(connection, Connection):
-        return None
+        return frozenset()
     shown: Any = connection.getpeercert() or {}
     alternative = [value for kind, value in shown.get("subjectAltName", ()) if kind in {"DNS", "IP Address"}]
     common = [value for part in shown.get("subject", ()) for kind, value in part if kind == "commonName"]

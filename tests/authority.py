@@ -68,6 +68,19 @@ class Authority:
         shown.key.chmod(0o600)
         return shown
 
+    def revoke(self, *shown: Shown, days: float = 7) -> Path:
+        """A list of what is revoked, good for so many days."""
+        now = datetime.now(UTC)
+        built = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now - 30 * DAY)
+        built = built.next_update(now + days * DAY)
+        for one in shown:
+            number = x509.load_pem_x509_certificate(one.certificate.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now - DAY)
+            built = built.add_revoked_certificate(revoked.build())
+        file = self.folder / "crl.pem"
+        file.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return file
+
     def certificates(self, name: str, days: float = 365, handshake_timeout_s: float = 10.0) -> Certificates:
         """Those of somebody of this name who trusts this authority."""
         shown = self.signed(name, days)

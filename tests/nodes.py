@@ -16,6 +16,7 @@ import tomli_w
 from pydicom import Dataset
 
 from cxrnode.archive import Archive
+from cxrnode.certificates import ANY_NAME
 from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
@@ -42,7 +43,8 @@ class RunningNode:
     def receiver(self) -> Destination:
         """The node's SCP as a sender knows it."""
         receiving = self.settings.receiving
-        return Destination(name="node", ae_title=self.settings.node.ae_title, host=receiving.host, port=receiving.port)
+        where = {"ae_title": self.settings.node.ae_title, "host": receiving.host, "port": receiving.port}
+        return Destination.model_validate({"name": "node", "tls": receiving.tls, "tls_name": ANY_NAME} | where)
 
     def push(self, *files: Path, calling_ae: str = "MODALITY") -> None:
         """Send files over one association; every one must be accepted."""

@@ -8,6 +8,7 @@ import tomli_w
 
 from cxrnode.certificates import Certificates
 from cxrnode.check import Result, _look, looks
+from cxrnode.entrance import Entrance
 from cxrnode.errors import SettingsError
 from cxrnode.settings import Settings, load
 from cxrnode.validity import ends, looked_at
@@ -108,11 +109,19 @@ def test_a_certificate_that_has_ended_or_soon_will_is_wrong(ours: Certificates, 
         looked_at(ours, NOW + timedelta(days=days))
 
 
+def test_a_list_of_what_was_revoked_that_is_too_old_is_wrong(ours: Certificates, authority: Authority) -> None:
+    listed = ours.model_copy(update={"crl_file": str(authority.revoke(days=3))})
+
+    assert "good until" in looked_at(listed, NOW)
+    with pytest.raises(SettingsError, match=r"crl\.pem: its time ended on .*, and nobody is trusted since"):
+        looked_at(listed, NOW + timedelta(days=4))
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_key_that_others_can_read_is_wrong(ours: Certificates, mode: int) -> None:
     Path(ours.key_file).chmod(mode)
 
-    with pytest.raises(SettingsError, match=rf"node\.example\.key: mode {mode:04o} lets others read it; wanted 0600"):
+    with pytest.raises(SettingsError, match=rf"node\.example\.key: mode {mode:04o} lets others in; wanted 0600"):
         looked_at(ours, NOW)
 
 
@@ -145,6 +154,30 @@ def test_check_looks_at_each_certificate_once(tmp_path: Path, ours: Certificates
     assert [(one.what, one.well) for one in shown(settings)] == [("certificate node.example.pem", True)]
     Path(ours.key_file).chmod(0o644)
     assert [(one.what, one.well) for one in shown(settings)] == [("certificate node.example.pem", False)]
+
+
+def test_a_receiver_with_files_that_are_wrong_does_not_start(tmp_path: Path, ours: Certificates) -> None:
+    Path(ours.ca_file).unlink()
+    node = {"state_dir": str(tmp_path / "state")}
+
+    with pytest.raises(SettingsError, match=r"ca_file = .*ca\.pem.*No such file"):
+        Entrance(loaded(tmp_path, node=node, tls=ours.model_dump(), receiving={"tls": True}))
+
+
+def test_check_tells_whose_files_are_open_to_others(tmp_path: Path) -> None:
+    state, secret = tmp_path / "state", tmp_path / "secret"
+    state.mkdir(mode=0o700)
+    secret.write_text("hunter2")
+    settings = loaded(tmp_path, node={"state_dir": str(state)}, flower={"password_file": str(secret)})
+    ((what, look),) = (one for one in looks(settings) if one[0] == "permissions")
+
+    secret.chmod(0o600)
+    assert _look(what, look).well
+    secret.chmod(0o604)
+    (state / "spool").mkdir(mode=0o750)
+    told = _look(what, look).told
+    assert f"{state / 'spool'}: mode 0750 lets others in; wanted 0700" in told
+    assert f"{secret}: mode 0604 lets others in; wanted 0600" in told
 
 
 def shown(settings: Settings) -> list[Result]:

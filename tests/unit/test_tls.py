@@ -76,6 +76,24 @@ def test_the_end_has_come_too(pair: Pair) -> None:
     assert receiver.recv(1) == b""
 
 
+def test_what_is_answered_after_the_last_question_is_enciphered_too(pair: Pair) -> None:
+    caller, receiver = pair
+    receiver.shutdown(socket.SHUT_RD)
+    receiver.sendall(b"answer")
+
+    assert caller.recv(6, socket.MSG_WAITALL) == b"answer"
+
+
+def test_who_reads_says_goodbye(pair: Pair) -> None:
+    caller, receiver = pair
+    caller.suppress_ragged_eofs = False
+    caller.sendall(b"x")
+    receiver.recv(1)
+    receiver.shutdown(socket.SHUT_RDWR)
+
+    assert caller.recv(1) == b"", "an end without goodbye would raise SSLEOFError"
+
+
 def test_all_is_waited_for_across_records_and_then_the_patience_is_as_it_was(pair: Pair) -> None:
     caller, receiver = pair
     receiver.settimeout(30)

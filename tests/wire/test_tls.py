@@ -22,7 +22,7 @@ from cxrnode.samples import free_ports
 from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
-from tests.authority import Authority
+from tests.authority import Authority, Shown
 from tests.builders import make_cxr
 from tests.fuzz import pdus
 from tests.fuzz.campaign import settled
@@ -35,9 +35,17 @@ FILM = make_cxr()
 class Bench:
     """A receiver that speaks TLS alone, and a hospital's authority."""
 
-    def __init__(self, root: Path, *senders: Sender, handshake_timeout_s: float = 600) -> None:
-        self.authority = Authority(root / "ca")
-        self.ours = self.authority.certificates("node.example", handshake_timeout_s=handshake_timeout_s)
+    def __init__(
+        self,
+        root: Path,
+        *senders: Sender,
+        handshake_timeout_s: float = 600,
+        crl_file: str = "",
+        authority: Authority | None = None,
+    ) -> None:
+        self.authority = authority or Authority(root / "ca")
+        ours = self.authority.certificates("node.example", handshake_timeout_s=handshake_timeout_s)
+        self.ours = ours.model_copy(update={"crl_file": crl_file})
         self.modality = self.authority.certificates("dxroom1.example")
         self.settings = Receiving(
             port=free_ports(1)[0], reserve_gb=0, tls=self.ours, senders=senders, network_timeout_s=PATIENCE_S
@@ -205,6 +213,16 @@ def test_a_stalled_handshake_ends_in_its_time(tmp_path: Path) -> None:
     assert "the handshake was not whole in its time" in bench.lines.getvalue()
 
 
+def test_a_stalled_handshake_does_not_keep_the_receiver_from_its_end(bench: Bench) -> None:
+    with bench.connected() as stalled:
+        stalled.send(b"\x16\x03\x01\x02\x00\x01")
+        assert bench.receiver.porch is not None
+        entering = bench.receiver.porch._entering
+        assert settled(lambda: len(entering) == 1, 10)
+        bench.receiver.stop()
+        assert stalled.recv(1) == b""
+
+
 @pytest.mark.parametrize(
     "said", [b"", pdus.associate()[:40], b"\1\0\0"], ids=["nothing", "half a request", "half a length"]
 )
@@ -232,6 +250,19 @@ def test_a_sender_with_a_name_must_show_a_certificate_of_that_name(tmp_path: Pat
     finally:
         bench.receiver.stop()
     assert "no entry of receiving.senders admits this AE title, address and certificate" in bench.lines.getvalue()
+
+
+def test_a_certificate_that_was_revoked_is_turned_away_once_it_stands_in_the_list(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    crl = authority.revoke()
+    bench = Bench(tmp_path, crl_file=str(crl), authority=authority)
+    bench.receiver.start()
+    try:
+        assert bench.serves()
+        authority.revoke(Shown(Path(bench.modality.certificate_file), Path(bench.modality.key_file)))
+        assert "its certificate is not trusted: certificate revoked" in bench.refuses(bench.modality)
+    finally:
+        bench.receiver.stop()
 
 
 def test_a_new_certificate_needs_no_new_start(bench: Bench, tmp_path: Path) -> None:
