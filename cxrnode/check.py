@@ -19,7 +19,7 @@ from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
 from cxrnode.certificates import Certificates
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
-from cxrnode.errors import CxrNodeError, PeerRefused
+from cxrnode.errors import CxrNodeError, PeerRefused, SettingsError
 from cxrnode.find import resolve
 from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
