@@ -33,6 +33,7 @@ PEERS = {  # Debian package: the program or file that shows it is there
     "dicom3tools": "dciodvfy",
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
     "npm": "npm",
+    "openssl": "openssl",
     "orthanc": "Orthanc",
     "orthanc-dicomweb": "/usr/share/orthanc/plugins/libOrthancDicomWeb.so",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",  # not on PATH: Debian keeps the programs of each version apart

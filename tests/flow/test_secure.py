@@ -101,6 +101,8 @@ def looked_at(node: RunningNode, folder: Path, stored: list[Dataset]) -> Seen:
     broker = redis.Redis.from_url(node.settings.broker_url)
     seen.said["broker"] = " ".join(str((key, broker.dump(key))) for key in broker.keys("*"))
     seen.pages = pages_of(node.settings.flower.port)
+    for page in ("/", "/broker", "/tasks", "/api/workers", "/api/tasks", "/metrics"):
+        seen.said[f"Flower's {page}"] = said_to(node.settings.flower.port, page, "GET", OPERATOR)[1]
     state = node.settings.node.state_dir
     kept = [state, *(path for path in state.rglob("*"))]
     seen.modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in kept if path.exists()}
@@ -134,12 +136,19 @@ def pages_of(port: int) -> dict[str, int]:
 
 def answer(port: int, path: str, method: str = "GET", headers: Mapping[str, str] = NOBODY) -> int:
     """The status of one request; 0 where there is no answer."""
+    try:
+        return said_to(port, path, method, headers)[0]
+    except OSError:
+        return 0
+
+
+def said_to(port: int, path: str, method: str, headers: Mapping[str, str]) -> tuple[int, str]:
+    """Status and page. Raises OSError."""
     flower = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         flower.request(method, path, headers=dict(headers))
-        return flower.getresponse().status
-    except OSError:
-        return 0
+        answered = flower.getresponse()
+        return answered.status, answered.read().decode("utf-8", "replace")
     finally:
         flower.close()
 

@@ -1,10 +1,12 @@
 """DICOM over TLS with programs from elsewhere: DCMTK sends and takes, answers queries; Orthanc takes and sends back."""
 
 import io
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -21,8 +23,10 @@ from cxrnode.retrieve import get, move
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
+from cxrnode.validity import looked_at
 from tests.authority import Authority
 from tests.builders import make_cxr
+from tests.house.rooms import ROOT
 from tests.nodes import saved
 from tests.orthanc import running_orthanc
 from tests.peers import program
@@ -61,6 +65,20 @@ def test_dcmtk_sends_over_tls(authority: Authority, tmp_path: Path, profile: str
         subprocess.run([program("storescu"), *shown, profile, *target], check=True, timeout=30)
 
     assert len(receipts) == 3
+
+
+def test_certificates_made_as_the_readme_says_are_good(tmp_path: Path) -> None:
+    program("openssl")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(r"^```\n(openssl req .*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    files = {"certificate_file": "node.pem", "key_file": "node.key", "ca_file": "hospital-ca.pem"}
+    made = Certificates.model_validate({name: str(tmp_path / file) for name, file in files.items()})
+
+    assert "its key match" in looked_at(made, datetime.now(UTC))
+    with receiving(tmp_path, made) as (port, _):
+        where = {"name": "node", "ae_title": "CXRNODE", "host": "127.0.0.1", "port": port}
+        echo(Destination.model_validate(where | {"tls": made, "tls_name": "node.hospital.example"}), "DXROOM1")
 
 
 def test_dcmtk_without_a_trusted_certificate_sends_nothing(authority: Authority, tmp_path: Path) -> None:
