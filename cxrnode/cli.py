@@ -11,6 +11,7 @@ import typer
 
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
+from cxrnode.backup.commands import app as backup
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
 
@@ -33,6 +34,7 @@ CallingAe = Annotated[str, typer.Option(help="The AE title that sent them, for r
 rules = typer.Typer(no_args_is_help=True, help="Look at the rules and routes in the settings without running a node.")
 app.add_typer(rules, name="rules")
 app.add_typer(backfill)
+app.add_typer(backup)
 app.add_typer(laboratory)
 
 

@@ -11,6 +11,7 @@ from cxrnode.audit import arrivals
 from cxrnode.audit.looking import whose_is
 from cxrnode.audit.recorder import Recorder
 from cxrnode.counted import counted
+from cxrnode.draft import locked
 from cxrnode.errors import Retryable, StillOwed
 from cxrnode.ledger import Ledger, erasures
 from cxrnode.ledger.erasures import Whole
@@ -21,8 +22,8 @@ from cxrnode.spool import Spool
 def erase(settings: Settings, study: str, *, dry_run: bool, owed_too: bool, as_json: bool) -> None:
     """Print what there is of a study and, unless on a dry run, erase it: images, results, receipts, every row.
 
-    Raises Unknown, StillOwed where somebody works on it, or something is owed and `owed_too` is not said, and
-    AuditUnavailable: then nothing is erased.
+    Raises Unknown, StillOwed where somebody works on it, a backup is being made, or something is owed and `owed_too`
+    is not said, and AuditUnavailable: then nothing is erased.
     """
     ledger, spool, now = Ledger(settings.ledger_url), Spool(settings.node.spool_dir), datetime.now(UTC)
     found = erasures.whole(ledger, study, now)
@@ -34,7 +35,12 @@ def erase(settings: Settings, study: str, *, dry_run: bool, owed_too: bool, as_j
             )
         recorder = Recorder(settings, "purge")
         arrivals.tell(ledger, spool, recorder, 0.0, now)  # its arrival before its end
-        found = erasures.erase(ledger, found.key, now, partial(_remove, settings, ledger, spool, recorder, now))
+        removing = partial(_remove, settings, ledger, spool, recorder, now)
+        try:
+            with locked(spool.root):
+                found = erasures.erase(ledger, found.key, now, removing)
+        except BlockingIOError as error:
+            raise StillOwed("a backup is being made; wanted the same command afterwards") from error
     if as_json:
         print(json.dumps({"dry_run": dry_run, **_as_object(found)}, indent=2))
         return

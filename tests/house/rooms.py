@@ -10,7 +10,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
         *("cli", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine", "purge", "erase", "withdraw"),
-        *("shift", "offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill"),
+        *("shift", "offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill", "backup"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
     "tools": (
@@ -37,7 +37,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         *("codestream", "film"),
         *("decoders", "reduced", "opening", "orientation", "regions", "late", "image"),
         *("results", "render", "samples"),
-        *("scratch", "filed", "beneath", "gather", "listing", "labels", "audit"),
+        *("duplicate", "scratch", "filed", "beneath", "gather", "listing", "labels", "audit"),
     ),
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
