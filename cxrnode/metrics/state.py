@@ -23,6 +23,7 @@ from cxrnode.ledger.backlog import SINCE, Backlog, Heap, backlog
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.log import logger
 from cxrnode.metrics.families import Labels, gauge, single
+from cxrnode.metrics.quality import of_canary
 from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Settings
 from cxrnode.spool import GIB, Spool
@@ -48,14 +49,18 @@ class Look:
         self._seen: Future[list[GaugeMetricFamily]] | None = None
         self._thread, self._turn = ThreadPoolExecutor(1, thread_name_prefix=what), Lock()
 
-    def figures(self, patience_s: float = PATIENCE_S) -> list[GaugeMetricFamily] | None:
-        """What it shows; None: it gave no answer, or not in time."""
+    def ask(self) -> None:
+        """Begin to look, unless it is at it, or did a moment ago."""
         with self._turn:
             if self._seen is None or (self._seen.done() and time.monotonic() >= self._again_at):
                 self._seen = self._thread.submit(self._timed)
-            seen = self._seen
+
+    def figures(self, patience_s: float) -> list[GaugeMetricFamily] | None:
+        """What it saw since it was asked, or a moment before; None: it gave no answer, or not in time."""
+        if self._seen is None:
+            return None
         try:
-            return seen.result(patience_s)
+            return self._seen.result(patience_s)
         except Exception as error:  # noqa: BLE001  whatever it is, the other figures are told; its text may quote a row
             LOG.warning("no figures", of=self.what, reason=type(error).__name__)
             return None
@@ -84,8 +89,11 @@ class State(Collector):
         """For prometheus-client, at each scrape."""
         yield gauge("info", "Which version this is; always 1.", ("version",), {(__version__,): 1})
         answers: dict[Labels, float] = {}
+        until = time.monotonic() + PATIENCE_S
         for one in self._looks:
-            figures = one.figures()
+            one.ask()
+        for one in self._looks:
+            figures = one.figures(max(0.0, until - time.monotonic()))
             answers[one.what,] = float(figures is not None)
             yield from figures or []
         yield gauge(
@@ -102,6 +110,7 @@ class State(Collector):
             gauge("account_instances", "Acknowledged instances by place and outcome.", ("place", "outcome"), places),
             single("account_balanced", "Whether they sum to what is on the disk.", float(total.balanced)),
             *_waiting(backlog(self._ledger), [one.name for one in self._settings.destinations], now),
+            *of_canary(self._settings, self._ledger, now),
         ]
 
     def _of_broker(self, _now: datetime) -> list[GaugeMetricFamily]:

@@ -32,6 +32,8 @@ def of_analysis(models: Iterable[str]) -> None:
         counts.PROBABILITY.labels(model)
         for outcome in Outcome:
             counts.STUDIES.labels(model, outcome)
+            if outcome.analysed:
+                counts.IMAGES.labels(model, outcome, "")
     for stage in STAGES:
         counts.STAGES.labels(stage)
     for lane in Lane:

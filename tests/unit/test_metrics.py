@@ -148,3 +148,19 @@ def test_a_delivery_whose_lease_somebody_else_has_is_a_lease_lost(tmp_path: Path
         desk.ledger.close()
 
     assert counted("leases_lost_total", work="deliver") == before + 1
+
+
+def test_the_memory_of_a_gpu_is_told_once_this_process_uses_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from workers.gpu import tell_memory
+
+    tell_memory()
+    assert counted("gpu_memory_size_bytes") == 0
+    for name, value in {"is_available": True, "is_initialized": True, "mem_get_info": (3, 8)}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: 2)
+
+    tell_memory()
+
+    assert [counted(f"gpu_memory_{what}_bytes") for what in ("size", "free", "held")] == [8, 3, 2]

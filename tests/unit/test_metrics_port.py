@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.metrics.port import KINDS, ROOM
+from cxrnode.metrics.files import KINDS, ROOM
 from cxrnode.samples import free_ports
 from tests.disks import fill, small_disk
 
@@ -15,11 +15,13 @@ BEGUN = """
 import os, sys, time, urllib.request
 from pathlib import Path
 from cxrnode.settings import Settings
-from cxrnode.metrics import port
+from cxrnode.metrics import files
 settings = Settings()
 number = settings.metrics.receiver_port
-port.AGAIN_S, port.MEMORY = 0.1, os.environ["MEMORY"]
-port.begin(settings, number)
+files.MEMORY = os.environ["MEMORY"]
+files.begin(settings, number)
+from cxrnode.metrics import port
+port.AGAIN_S = 0.1
 
 def scraped():
     give_up = time.monotonic() + 30
@@ -66,6 +68,29 @@ def test_the_counts_of_processes_that_ended_stay_and_what_they_held_does_not(env
     assert "cxrnode_gpu_memory_held_bytes 7.0" in told
 
 
+def test_processes_that_ended_leave_one_file_of_each_kind_however_many_they_were(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Red without `fold`: a worker whose child dies every second would leave a hundred gigabytes a day."""
+    look = """
+counts.LAST.labels("A").set(5)
+sums = port.Sums(Path(os.environ[files.VARIABLE]))
+def told():
+    return sorted((one.name, *one.labels.values(), one.value) for many in sums.collect() for one in many.samples)
+before = told()
+sums.fold()
+sums.fold()
+assert told() == before, (told(), before)
+"""
+    observed = COUNTED.replace(
+        "counts.accepted(name)", "counts.accepted(name); counts.PROBABILITY.labels(name).observe(0.3)"
+    )
+    run(f"{BEGUN}{observed}{look}", environment)
+
+    (folder,) = (tmp_path / "state" / "run" / "metrics").iterdir()
+    assert len(list(folder.iterdir())) == 2 * len(KINDS)
+
+
 def test_files_are_of_the_kinds_whose_room_is_taken_before_and_for_their_owner_alone(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -99,7 +124,7 @@ def test_where_there_is_no_room_at_all_nothing_is_served_and_the_service_goes_on
     with small_disk(tmp_path / "state", 2) as disk:
         fill(disk, 0)
         told = run(
-            f"{BEGUN}{COUNTED}\nport.serve('127.0.0.1', number)\nprint(port.VARIABLE in os.environ)", environment
+            f"{BEGUN}{COUNTED}\nport.serve('127.0.0.1', number)\nprint(files.VARIABLE in os.environ)", environment
         )
 
     assert told.splitlines()[-1] == "False"
@@ -120,7 +145,7 @@ def test_the_folder_of_a_service_that_ended_goes_and_that_of_one_that_lives_stay
     folders = tmp_path / "state" / "run" / "metrics"
     (left,) = folders.iterdir()
 
-    second = f"{BEGUN}\nmine = os.environ[port.VARIABLE]\nprint(mine, flush=True)\nsys.stdin.readline()"
+    second = f"{BEGUN}\nmine = os.environ[files.VARIABLE]\nprint(mine, flush=True)\nsys.stdin.readline()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", second], env=environment, text=True, **pipes) as living:  # type: ignore[call-overload]
         mine = Path(living.stdout.readline().strip())
