@@ -1,6 +1,7 @@
 """What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every peer."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,11 +16,13 @@ from rich.table import Table
 
 from cxrnode import broker
 from cxrnode.archive import Archive
+from cxrnode.audit.recorder import folder_of
+from cxrnode.audit.syslog import reach
 from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
 from cxrnode.certificates import Certificates
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
-from cxrnode.errors import CxrNodeError, PeerRefused, SettingsError
+from cxrnode.errors import AuditUnavailable, CxrNodeError, PeerRefused, SettingsError
 from cxrnode.find import resolve
 from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
@@ -72,6 +75,7 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("receiver", lambda: _address(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("broker", lambda: _broker(settings)),
+        ("audit", lambda: _audit(settings)),
         ("permissions", lambda: _permissions(settings)),
         ("weights", lambda: _weights(settings)),
     ]
@@ -107,6 +111,8 @@ def _address(settings: Settings) -> str:
     where = f"{settings.receiving.host}:{settings.receiving.port}"
     with socket.create_server((settings.receiving.host, settings.receiving.port)):
         return f"{where} is free; {settings.node.ae_title} will listen there"
+
+
 def _permissions(settings: Settings) -> str:
     """Of the state folder and what lies in it, where it is there yet, and of the files with secrets."""
     state = settings.node.state_dir
@@ -116,8 +122,6 @@ def _permissions(settings: Settings) -> str:
     if faults := list(open_to_others([*kept, *(Path(file) for file in named if file)])):
         raise SettingsError("; ".join(faults))
     return f"{state} and the files with passwords are for this user alone"
-
-
 
 
 def _certificate(by: Certificates) -> str:
@@ -135,6 +139,17 @@ def _broker(settings: Settings) -> str:
     if settings.queue.broker_url:
         return f"answers; {sum(Jobs(settings.broker_url).waiting(*QUEUES))} tasks wait"
     return f"embedded: cxrnode up starts {broker.command(settings.node.run_dir)[0].rpartition('/')[2]}"
+
+
+def _audit(settings: Settings) -> str:
+    """Nothing is written: where the folder is not there yet, the first of those above it that is has to be ours."""
+    folder = folder_of(settings)
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise AuditUnavailable(f"{there} cannot be written; wanted a folder for the audit trail")
+    if settings.audit.syslog == "off":
+        return f"kept in {folder}, sent to no collector"
+    return f"kept in {folder}; {settings.audit.where} {reach(settings.audit)}"
 
 
 def _weights(settings: Settings) -> str:

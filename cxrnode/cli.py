@@ -11,6 +11,7 @@ import typer
 
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
+from cxrnode.custody import app as custody
 from cxrnode.backup.commands import app as backup
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
@@ -33,6 +34,7 @@ Files = Annotated[
 CallingAe = Annotated[str, typer.Option(help="The AE title that sent them, for routes that ask: a file cannot tell.")]
 rules = typer.Typer(no_args_is_help=True, help="Look at the rules and routes in the settings without running a node.")
 app.add_typer(rules, name="rules")
+app.add_typer(custody)
 app.add_typer(backfill)
 app.add_typer(backup)
 app.add_typer(laboratory)
@@ -131,18 +133,6 @@ def status(
 
 
 @app.command()
-def trace(
-    study: Annotated[str, typer.Argument(help="A study's key or UID.", metavar="STUDY")],
-    uids: Annotated[bool, typer.Option("--uids", help="Print the SOP Instance UIDs as well.")] = False,
-    json: Json = False,
-) -> None:
-    """Print what happened to one study and when: received, complete, analysed, sent, withdrawn, and what waits."""
-    from cxrnode.trace import trace as run
-
-    run(_start("warning"), study, with_uids=uids, as_json=json)
-
-
-@app.command()
 def quarantine(json: Json = False) -> None:
     """List what waits for a person: analyses that were given up, and results that a destination did not take."""
     from cxrnode.quarantine import quarantine as run
@@ -170,25 +160,6 @@ def retry(
         retry_destination(_start("warning"), destination, dry_run=dry_run, as_json=json)
         return
     run(_start("warning"), study, dry_run=dry_run, as_json=json)
-
-
-@app.command()
-def purge(
-    study: Annotated[str | None, typer.Argument(help="A study's key or UID: it alone.", metavar="STUDY")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which studies would go.")] = False,
-    owed_too: Annotated[
-        bool, typer.Option("--even-if-owed", help="STUDY also where it is not finished or results are owed.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Delete images and results older than retention.keep_days, as the node does by itself; or erase one study."""
-    from cxrnode.erase import erase
-    from cxrnode.purge import purge as run
-
-    if study is not None:
-        erase(_start("warning"), study, dry_run=dry_run, owed_too=owed_too, as_json=json)
-    else:
-        run(_start("warning"), dry_run=dry_run, as_json=json)
 
 
 @app.command()
@@ -222,21 +193,6 @@ def analyse(
 
     if not analyse_files(paths, _start("warning"), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
-
-
-@app.command()
-def show(
-    wanted: Annotated[
-        list[str],
-        typer.Argument(help="A study's key or UID, result files, or folders of them.", metavar="STUDY|FILE|DIR..."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the pages and pictures.")] = Path("show-out"),
-    json: Json = False,
-) -> None:
-    """Show results without a viewer: reports as HTML, all else as PNG, and an index; works offline."""
-    from cxrnode.show import show as run
-
-    run(wanted, _start("warning"), out, as_json=json)
 
 
 @rules.command("test")

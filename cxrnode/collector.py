@@ -28,8 +28,8 @@ class Audit(Part):
         if (self.syslog == "off") == bool(self.host):
             wanted = "no host" if self.host else "the host of the collector"
             raise ValueError(f'host is {self.host or "absent"!r} with syslog = "{self.syslog}"; wanted {wanted}')
-        if self.syslog != "tls" and (self.ca_file or self.certificate_file or self.key_file):
-            raise ValueError(f'ca_file, certificate_file and key_file are of no use with syslog = "{self.syslog}"')
+        if self.syslog == "udp" and (self.ca_file or self.certificate_file or self.key_file):
+            raise ValueError('ca_file, certificate_file and key_file are of no use with syslog = "udp"')
         if self.key_file and not self.certificate_file:
             raise ValueError("key_file without certificate_file; wanted both, or the key in the certificate's file")
         return self

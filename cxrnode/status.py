@@ -3,11 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode.audit.forward import Standing, standing
+from cxrnode.audit.recorder import folder_of
+from cxrnode.audit.trail import Trail
 from cxrnode.counted import counted
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import Account, account, recount
@@ -26,11 +30,15 @@ def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = Fal
     status = look(ledger, spool, limit)
     if counted_anew is not None:
         status = replace(status, total=counted_anew.total, agreed=counted_anew.agreed)
+    if settings.audit.syslog != "off":
+        status = replace(status, audit=standing(Trail(folder_of(settings)), datetime.now(UTC)))
     if as_json:
         print(json.dumps(as_object(status), indent=2))
     else:
         _print_tables(status.total, status.lines)
         _print_away(status.away)
+        if status.audit is not None:
+            Console(soft_wrap=True, highlight=False, markup=False).print(_audit_in_words(status.audit, settings))
         if status.agreed is not None:
             print(f"Counted anew. The running count {'agrees' if status.agreed else 'did not agree, and is mended'}.")
     return status.total.balanced and status.agreed is not False
@@ -45,6 +53,8 @@ class Status:
     away: list[Circuit]
     agreed: bool | None = None
     """whether the running count said the same, where all was counted anew"""
+    audit: Standing | None = None
+    """how the audit trail stands with its collector, where it has one"""
 
 
 def look(ledger: Ledger, spool: Spool, limit: int | None = None) -> Status:
@@ -66,7 +76,9 @@ def as_object(status: Status) -> dict[str, object]:
         "instances": [asdict(line) for line in total.lines],
         "rounds": rounds,
         "away": [asdict(one) | {"since": one.since.isoformat(), "next_try": one.next_try.isoformat()} for one in away],
-    } | ({} if status.agreed is None else {"agreed": status.agreed})
+        **({} if status.agreed is None else {"agreed": status.agreed}),
+        **({} if status.audit is None else {"audit": asdict(status.audit)}),
+    }
 
 
 def _print_tables(total: Account, lines: list[RoundLine]) -> None:
@@ -111,6 +123,13 @@ def _print_away(away: Sequence[Circuit]) -> None:
         times = (f"{one.since:%Y-%m-%d %H:%M:%S}", f"{one.next_try:%Y-%m-%d %H:%M:%S}")
         table.add_row(escape(one.peer), *times, str(one.waiting), escape(one.reason))
     Console().print(table)
+
+
+def _audit_in_words(audit: Standing, settings: Settings) -> str:
+    where, waiting = settings.audit.where, counted(audit.waiting, "audit message")
+    if not audit.away_since:
+        return f"Audit collector {where}: {waiting} on the way."
+    return f"Audit collector {where} is away since {audit.away_since[:19]} UTC ({audit.reason}): {waiting} kept for it."
 
 
 def _withdrawn(row: RoundLine) -> str:

@@ -33,6 +33,15 @@ class About:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a PACS is asked: of a SOP class, a data set in a transfer syntax; of an address, what stands behind it."""
+
+    identifier: str
+    encoded: bytes
+    syntax: str = ""
+
+
+@dataclass(frozen=True)
 class Here:
     """This process: which node's, under which name, and when asked."""
 
@@ -89,12 +98,13 @@ def deleted(here: Here, at: datetime, by: Participant | None, about: About, inst
     return Message(event, "D", at, here.source, parts, subjects_of(about, instances))
 
 
-def query(here: Here, at: datetime, asked: Participant, sop_class: str, encoded: bytes, syntax: str) -> Message:
-    """A PACS is asked: `encoded` is the question, a data set in the transfer syntax `syntax` (A.5.3.10)."""
-    parts = (_in_role(here.me, SOURCE, requestor=True), _in_role(asked, DESTINATION))
-    details = {"TransferSyntax": syntax.encode("ascii")} if syntax else {}
-    question = Subject(sop_class, SOP_CLASS if syntax else URI, SYSTEM, QUERY, query=encoded, details=details)
-    return Message(dcm("110112", "Query"), "E", at, here.source, parts, (question,))
+def query(here: Here, at: datetime, asked: Participant, question: Question, by: Participant | None = None) -> Message:
+    """A PACS is asked, by a person or (None) by the node itself (A.5.3.10)."""
+    parts = (_in_role(here.me, SOURCE, requestor=by is None), _in_role(asked, DESTINATION), *([by] if by else []))
+    details = {"TransferSyntax": question.syntax.encode("ascii")} if question.syntax else {}
+    kind = SOP_CLASS if question.syntax else URI
+    what = Subject(question.identifier, kind, SYSTEM, QUERY, query=question.encoded, details=details)
+    return Message(dcm("110112", "Query"), "E", at, here.source, parts, (what,))
 
 
 def alert(here: Here, at: datetime, peer: Participant, told: str) -> Message:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +27,7 @@ LOG = logger("audit")
 BATCH = 200
 """Messages that go over one connection."""
 LOOK_EVERY_S = 1.0
+PIECE = 2**20
 Send = Callable[[Sequence[bytes], Audit, str], None]
 
 
@@ -104,7 +106,8 @@ class Standing:
 def standing(trail: Trail, now: datetime) -> Standing:
     """How the trail stands with its collector."""
     progress = begun(trail, now)
-    return Standing(sum(1 for _ in unsent(trail, progress)), progress.away_since, progress.reason)
+    waiting = sum(_lines_after(file, progress.ends.get(file.name, 0)) for file in trail.files())
+    return Standing(waiting, progress.away_since, progress.reason)
 
 
 def begun(trail: Trail, now: datetime) -> Progress:
@@ -124,6 +127,13 @@ def unsent(trail: Trail, progress: Progress) -> Iterator[Line]:
         end = progress.ends.get(file.name, 0)
         if file.stat().st_size > end:
             yield from trail.after(file, end)
+
+
+def _lines_after(file: Path, end: int) -> int:
+    """How many lines a file has from there on; counted in pieces, as a collector may have been away for long."""
+    with file.open("rb") as opened:
+        opened.seek(end)
+        return sum(piece.count(b"\n") for piece in iter(partial(opened.read, PIECE), b""))
 
 
 def _noted(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cxrnode.audit import events
-from cxrnode.audit.events import About, Here, application_entity
+from cxrnode.audit.events import About, Here, Question, application_entity
 from cxrnode.audit.message import Message, Participant
 from cxrnode.audit.trail import Trail
 from cxrnode.audit.who import person, process
@@ -72,14 +72,13 @@ class Recorder:
         """Objects were taken, or with a `reason` were not."""
         self._tell([events.sent(self.here, now, _peer(to), about, instances, reason)], now)
 
-    def asked(self, peer: Destination, sop_class: str, question: bytes, syntax: str, now: datetime) -> None:
-        """A PACS was asked; `question` is a data set in this transfer syntax."""
-        self._tell([events.query(self.here, now, _peer(peer), sop_class, question, syntax)], now)
+    def asked(self, peer: Destination, question: Question, now: datetime, *, by_hand: bool = False) -> None:
+        """A PACS is asked by C-FIND, by the node itself or for whoever runs this process."""
+        self._ask(_peer(peer), question, now, by_hand=by_hand)
 
-    def asked_web(self, url: str, question: str, now: datetime) -> None:
-        """A PACS was asked over DICOMweb: `question` is what stands behind the address."""
-        peer = Participant(url)
-        self._tell([events.query(self.here, now, peer, url, question.encode(), "")], now)
+    def asked_web(self, question: Question, now: datetime) -> None:
+        """A PACS is asked over DICOMweb, for whoever runs this process."""
+        self._ask(Participant(question.identifier), question, now, by_hand=True)
 
     def refused(self, calling_ae: str, address: str, reason: str, now: datetime) -> None:
         """Somebody was not let in."""
@@ -98,6 +97,9 @@ class Recorder:
         """Whoever runs this process is about to be shown the trail itself. Raises AuditUnavailable."""
         uri = self.trail.folder.absolute().as_uri()
         self.trail.write([events.log_used(self.here, now, person(), uri)], now)
+
+    def _ask(self, peer: Participant, question: Question, now: datetime, *, by_hand: bool) -> None:
+        self._tell([events.query(self.here, now, peer, question, person() if by_hand else None)], now)
 
     def _tell(self, messages: Sequence[Message], now: datetime) -> None:
         try:

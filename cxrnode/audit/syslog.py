@@ -3,8 +3,8 @@
 import re
 import socket
 import ssl
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from time import monotonic
 
 from cxrnode.collector import Audit
@@ -56,6 +56,15 @@ def tls_context(audit: Audit) -> ssl.SSLContext:
     return context
 
 
+def reach(audit: Audit) -> str:
+    """Say whether the collector can be reached, without telling it anything. Raises OSError."""
+    if audit.syslog == "udp":
+        socket.getaddrinfo(audit.host, audit.port, type=socket.SOCK_DGRAM)
+        return "has an address; of a datagram nobody says whether it came"
+    with _connected(audit):
+        return "takes the connection"
+
+
 def _send_datagrams(messages: Sequence[bytes], audit: Audit) -> None:
     family, kind, protocol, _, address = socket.getaddrinfo(audit.host, audit.port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as way:
@@ -69,6 +78,15 @@ def _send_datagrams(messages: Sequence[bytes], audit: Audit) -> None:
 
 
 def _send_over_tls(messages: Sequence[bytes], audit: Audit) -> None:
+    with _connected(audit) as way:
+        way.sendall(b"".join(b"%d %s" % (len(message), message) for message in messages))
+        with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):  # closed without a word (RFC 5425 4.4): all was read,
+            way.unwrap()  # as what is closed unread is reset
+
+
+@contextmanager
+def _connected(audit: Audit) -> Iterator[ssl.SSLSocket]:
+    """A connection on which both sides have taken each other's certificate."""
     context, began = tls_context(audit), monotonic()
     with (
         socket.create_connection((audit.host, audit.port), TIMEOUT_S) as plain,
@@ -79,6 +97,4 @@ def _send_over_tls(messages: Sequence[bytes], audit: Audit) -> None:
             way.recv(1)
             raise ConnectionResetError("the collector said something before it was told anything")
         way.settimeout(TIMEOUT_S)
-        way.sendall(b"".join(b"%d %s" % (len(message), message) for message in messages))
-        with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):  # closed without a word (RFC 5425 4.4): all was read,
-            way.unwrap()  # as what is closed unread is reset
+        yield way

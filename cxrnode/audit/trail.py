@@ -18,6 +18,7 @@ from cxrnode.errors import AuditUnavailable
 from cxrnode.whole import for_its_owner, sync_folder
 
 SUFFIX = ".xml"
+BEGINS, ENDS = b"<AuditMessage>", b"</AuditMessage>"
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,15 @@ class Trail:
         return sorted(self.folder.glob(f"????-??-??{SUFFIX}"))
 
     def after(self, file: Path, offset: int) -> Iterator[Line]:
-        """The whole lines of a file from `offset` on; one that is being written is not there yet."""
+        """The messages of a file from `offset` on, but none that is being written, or that a power cut left torn."""
         with file.open("rb") as opened:
             opened.seek(offset)
             for line in opened:
                 if not line.endswith(b"\n"):
                     return
                 offset += len(line)
-                if content := line.strip():
+                content = line.strip()
+                if content.startswith(BEGINS) and content.endswith(ENDS):
                     yield Line(file.name, offset, content)
 
     def _add(self, lines: bytes, path: Path) -> None:

@@ -9,7 +9,8 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine", "purge", "erase", "withdraw"),
+        *("cli", "custody", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine"),
+        *("purge", "erase", "audited", "withdraw"),
         *("shift", "offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill", "backup"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
@@ -42,7 +43,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
         "collector",
-        *("certificates", "options"),
+        *("certificates", "options", "quality"),
         *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),

@@ -14,6 +14,7 @@ from cxrnode.audit import who
 from cxrnode.audit.events import (
     About,
     Here,
+    Question,
     accessed,
     alert,
     application,
@@ -63,8 +64,8 @@ def test_every_event_is_what_the_schema_allows() -> None:
         accessed(HERE, NOW, person(), ABOUT),
         deleted(HERE, NOW, None, ABOUT, {DX: 2}),
         deleted(HERE, NOW, person(), ABOUT, {DX: 2}),
-        query(HERE, NOW, PACS, FIND, b"\0\1", IMPLICIT),
-        query(HERE, NOW, PACS, "https://pacs/studies", b"PatientID=1", ""),
+        query(HERE, NOW, PACS, Question(FIND, b"\0\1", IMPLICIT)),
+        query(HERE, NOW, PACS, Question("https://pacs/studies", b"PatientID=1"), person()),
         alert(HERE, NOW, PACS, "called AE title is not CXRNODE"),
     ]
 
@@ -97,9 +98,11 @@ def test_a_message_says_who_sent_what_to_whom() -> None:
 
 
 def test_a_question_is_told_as_it_was_asked() -> None:
-    one = read(query(HERE, NOW, PACS, FIND, b"\x08\0\x20\0\n\xff<", IMPLICIT))
+    one = read(query(HERE, NOW, PACS, Question(FIND, b"\x08\0\x20\0\n\xff<", IMPLICIT), person()))
 
     assert (one.query, one.subject(SOP_CLASS)) == (b"\x08\0\x20\0\n\xff<", FIND)
+    assert one.requestor == person().user_id
+    assert one.root.xpath("count(ActiveParticipant[@UserIsRequestor='true'])") == 1
 
 
 @given(patient=st.text(), name=st.text(), ae_title=st.text(), why=st.text(min_size=1))

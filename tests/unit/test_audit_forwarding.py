@@ -130,6 +130,17 @@ def test_a_line_that_is_being_written_waits_until_it_is_whole(tmp_path: Path) ->
     assert box.patients == ["a", "b"]
 
 
+def test_what_a_power_cut_left_torn_is_not_sent(tmp_path: Path) -> None:
+    trail, box = Trail(tmp_path), Mailbox()
+    write(trail, "a")
+    (file,) = trail.files()
+    file.write_bytes(file.read_bytes() + b"<AuditMessage><Event")
+    write(trail, "b")
+
+    Forwarder(trail, UDP, box.send).turn(NOW)
+    assert box.patients == ["a", "b"]
+
+
 def test_two_processes_do_not_both_send(tmp_path: Path) -> None:
     """Red without the lock."""
     trail, box = Trail(tmp_path), Mailbox()

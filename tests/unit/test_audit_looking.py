@@ -3,17 +3,24 @@
 import json
 import os
 import pwd
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cxrnode.cli import app
+from cxrnode.compare.command import Request, compare
 from cxrnode.errors import AuditUnavailable
 from cxrnode.ledger.naming import study_key_of
 from tests.audits import PATIENT, STUDY, told
 from tests.builders import make_cxr
+from tests.compared import LARGE, LITE, Reading
 from tests.desks import open_desk, read_all, receive
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ALL_UIDS = Request("lite", "large", Path("out"), most=1, with_uids=True)
 
 
 def run(folder: Path, *words: str, monkeypatch: pytest.MonkeyPatch, url: str) -> Result:
@@ -82,3 +89,19 @@ def test_files_that_somebody_has_already_are_nobodys_secret_of_ours(
 
     assert json.loads(result.output)
     assert told(tmp_path / "state" / "audit") == []
+
+
+def test_a_comparison_says_whose_films_it_showed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Red when `compare` tells nobody, or only of what it pictures where it writes every UID."""
+    reading = Reading(tmp_path / "state")
+    reading.receive(3)
+    reading.read(LITE, [0.1, 0.9, 0.5])
+    reading.read(LARGE, [0.9, 0.8, 0.5])
+    for wanted, studies in ((Request("lite", "large", tmp_path / "a", most=1), 1), (ALL_UIDS, 3)):
+        before = len(told(tmp_path / "state" / "audit"))
+        compare(replace(wanted, out=tmp_path / "out"), reading.desk.settings, NOW, as_json=True)
+        messages = told(tmp_path / "state" / "audit")[before:]
+        assert [one.event for one in messages] == ["DICOM Instances Accessed"] * studies
+        assert {one.subject(PATIENT) for one in messages} == {str(film.PatientID) for film in reading.films}
+    assert capsys.readouterr().out
+    reading.desk.ledger.close()

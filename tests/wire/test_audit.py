@@ -105,6 +105,7 @@ def test_a_search_of_an_archive_is_told_question_by_question(tmp_path: Path) -> 
         assert (message.event, message.action, message.subject(SOP_CLASS)) == ("Query", "E", FIND)
         assert message.in_role("110152") == pacs.ae_title
         assert asked(message) == question
+        assert "@" in message.requestor, "whoever runs the replay"
 
 
 def test_a_source_that_is_asked_for_a_count_is_told(tmp_path: Path) -> None:
@@ -119,3 +120,4 @@ def test_a_source_that_is_asked_for_a_count_is_told(tmp_path: Path) -> None:
 
     (message,) = told(tmp_path / "audit")
     assert asked(message).StudyInstanceUID == "1.2.826.1"
+    assert message.requestor == message.in_role("110153"), "the node itself"
