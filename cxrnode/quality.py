@@ -59,8 +59,8 @@ def canary_faults(
         return
     if not quiet_s < canary.within_s <= canary.every.total_seconds():
         yield (
-            f"canary.within_s = {canary.within_s:g}; wanted it above receiving.quiet_s = {quiet_s:g}, in which a study is "
-            f"waited for, and not above canary.every_h = {canary.every_h:g}"
+            f"canary.within_s = {canary.within_s:g}; wanted it above receiving.quiet_s = {quiet_s:g}, in which a study "
+            f"is waited for, and not above canary.every_h = {canary.every_h:g}"
         )
     if senders and not _admitted(canary.calling_ae, address_of(host), senders):
         yield (

@@ -11,6 +11,7 @@ from cxrnode.audit import arrivals as audited
 from cxrnode.audit.forward import Forwarder
 from cxrnode.audit.question import asked_by
 from cxrnode.audit.recorder import Recorder
+from cxrnode.canary import Canary
 from cxrnode.complete import ask, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
@@ -31,6 +32,8 @@ LOOK_EVERY = timedelta(seconds=5)
 """How often it looks through one more of the 256 parts of the disk for receipts that the ledger does not know."""
 AUDIT_EVERY = timedelta(seconds=2)
 """How often it looks for what has come and the audit trail has not been told."""
+CANARY_EVERY = timedelta(seconds=2)
+"""How often it looks whether a canary is to be sent, or has come back."""
 SETTLE_EVERY, BITES = timedelta(seconds=10), 5
 """How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
@@ -49,7 +52,9 @@ class Reception:
         self._recorder = Recorder(settings, "receiver")
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set, asked_by(self._recorder))
         self._forwarder = Forwarder(self._recorder.trail, settings.audit)
+        self._canary = Canary(settings, self._ledger, self._spool, self._recorder)
         self._purge_at = self._settle_at = self._look_at = self._audit_at = datetime.min.replace(tzinfo=UTC)
+        self._canary_at = self._purge_at
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
@@ -112,6 +117,9 @@ class Reception:
             if now >= self._audit_at:
                 self._audit_at = now + AUDIT_EVERY
                 audited.tell(self._ledger, self._spool, self._recorder, self._settings.receiving.quiet_s, now)
+            if now >= self._canary_at:
+                self._canary_at = now + CANARY_EVERY
+                self._canary.turn(now)
             if now >= self._settle_at:
                 more = all(tallies.settle(self._ledger) == tallies.BITE for _ in range(BITES))
                 self._settle_at = now if more else now + SETTLE_EVERY

@@ -1,7 +1,7 @@
 """Which route takes a study: its model, its destinations, and the first condition that each other route missed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
@@ -70,7 +70,7 @@ def decide(study: Study, settings: Settings) -> Decision:
 
     Without any route the model and the destinations of the settings.
     """
-    everywhere = tuple(destination.name for destination in settings.destinations)
+    everywhere = tuple(one.name for one in settings.destinations if one.name != settings.canary.destination)
     if not settings.routes:
         return Decision("", choices(settings)[0], everywhere)
     trials = tuple(_trials(study, settings))
@@ -80,6 +80,12 @@ def decide(study: Study, settings: Settings) -> Decision:
             destinations = everywhere if route.destinations is None else route.destinations
             return Decision(route.name, _choice(route, settings), destinations, trials=trials, stat=route.stat)
     return Decision("", None, (), _nobody(asked[0]) if asked else "", trials)
+
+
+def of_canary(decision: Decision, settings: Settings) -> Decision:
+    """What happens to a canary: a model reads it whatever the routes say, for its own destination alone."""
+    to = (settings.canary.destination,) if settings.canary.destination else ()
+    return replace(decision, choice=decision.choice or choices(settings)[0], destinations=to)
 
 
 def first_miss(dataset: Dataset, calling_ae: str, route: Route, rules: Rules) -> Miss | None:

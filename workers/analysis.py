@@ -13,14 +13,14 @@ from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.late import gist
-from cxrnode.ledger import outcomes, replayed, work
+from cxrnode.ledger import canaries, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.tables import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts
-from cxrnode.routing import Choice, Decision, decide
+from cxrnode.routing import Choice, Decision, decide, of_canary
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from workers.desk import Desk
@@ -36,6 +36,8 @@ class Case:
     lease: Lease
     study: Study
     decision: Decision
+    canary: bool = False
+    """it is nobody's, and in no figure"""
 
 
 def analyse_leased(
@@ -51,8 +53,7 @@ def analyse_leased(
     for lease in held:
         try:
             study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
-            order = replayed.order_of(desk.ledger, lease.round_key)
-            case = Case(lease, study, as_ordered(decide(study, desk.settings), order))
+            case = _case(desk, lease, study)
             if lease.attempts > desk.settings.queue.max_attempts:
                 _tell_failed(desk, case, model_for)
                 continue
@@ -66,6 +67,13 @@ def analyse_leased(
         others = [case.lease for _, some in left for case in some]
         if not _analyse_batch(desk, cases, model_for(choice) if choice else None, size, others):
             return
+
+
+def _case(desk: Desk, lease: Lease, study: Study) -> Case:
+    decision = as_ordered(decide(study, desk.settings), replayed.order_of(desk.ledger, lease.round_key))
+    if canaries.is_one(desk.ledger, study.study_instance_uid):
+        return Case(lease, study, of_canary(decision, desk.settings), canary=True)
+    return Case(lease, study, decision)
 
 
 def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
@@ -160,7 +168,8 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
     desk.hand_on(case.lease.round_key)
     if not kept:
         desk.spool.purge_results(case.lease.round_key)
-    _count(case.lease, result, datetime.now(UTC))
+    if not case.canary:
+        _count(case.lease, result, datetime.now(UTC))
     told = {"outcome": analysis.outcome, "objects": len(result.objects) if kept else 0}
     LOG.info("analysed", study=case.study.key, attempts=case.lease.attempts, route=case.decision.route, **told)
 

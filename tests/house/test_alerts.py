@@ -140,6 +140,7 @@ CASES = [
     ),
     Case("AuditWaits", {"cxrnode_audit_away_seconds": "3000+60x60"}, {"cxrnode_audit_away_seconds": "0+30x60"}),
     Case("AuditWaits", {'cxrnode_answers{what="audit"}': "0x60"}, {'cxrnode_answers{what="audit"}': "1x60"}),
+    Case("CanaryLost", {"cxrnode_canary_lost": "1x60"}, {"cxrnode_canary_lost": "0x60"}),
     Case(
         "GpuMemoryShort",
         {"cxrnode_gpu_memory_free_bytes": "1e9x60", "cxrnode_gpu_memory_size_bytes": "8e10x60"},
