@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode import lookout
 from cxrnode.audit.forward import Standing, standing
 from cxrnode.audit.recorder import folder_of
 from cxrnode.audit.trail import Trail
@@ -27,7 +28,7 @@ def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = Fal
     """Print the account and the latest rounds; whether the account balances, and agreed with what was counted anew."""
     ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
     counted_anew = recount(ledger, spool) if count_all else None
-    status = look(ledger, spool, limit)
+    status = replace(look(ledger, spool, limit), watched=lookout.look_out(settings, ledger, datetime.now(UTC)))
     if counted_anew is not None:
         status = replace(status, total=counted_anew.total, agreed=counted_anew.agreed)
     if settings.audit.syslog != "off":
@@ -39,6 +40,8 @@ def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = Fal
         _print_away(status.away)
         if status.audit is not None:
             Console(soft_wrap=True, highlight=False, markup=False).print(_audit_in_words(status.audit, settings))
+        for line in lookout.in_words(status.watched) if status.watched else ():
+            Console(soft_wrap=True, highlight=False, markup=False).print(line)
         if status.agreed is not None:
             print(f"Counted anew. The running count {'agrees' if status.agreed else 'did not agree, and is mended'}.")
     return status.total.balanced and status.agreed is not False
@@ -55,6 +58,8 @@ class Status:
     """whether the running count said the same, where all was counted anew"""
     audit: Standing | None = None
     """how the audit trail stands with its collector, where it has one"""
+    watched: lookout.Lookout | None = None
+    """how the canaries stand, where it was asked"""
 
 
 def look(ledger: Ledger, spool: Spool, limit: int | None = None) -> Status:
@@ -78,6 +83,7 @@ def as_object(status: Status) -> dict[str, object]:
         "away": [asdict(one) | {"since": one.since.isoformat(), "next_try": one.next_try.isoformat()} for one in away],
         **({} if status.agreed is None else {"agreed": status.agreed}),
         **({} if status.audit is None else {"audit": asdict(status.audit)}),
+        **({} if status.watched is None else lookout.as_object(status.watched)),
     }
 
 

@@ -11,6 +11,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "doors": (
         *("cli", "custody", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine"),
         *("purge", "erase", "audited", "withdraw"),
+        *("canary", "lookout"),
         *("shift", "offline", "show", "rules", "check", "conformance", "demo", "compare", "backfill", "backup"),
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
@@ -35,7 +36,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
         "broker",
         *("match", "cfind", "seen", "find", "storable", "retrieve", "web"),
         *("header", "priority", "routing", "eligible", "population", "anatomy", "age", "pixels", "greyscale"),
-        *("codestream", "film"),
+        *("codestream", "film", "phantom"),
         *("decoders", "reduced", "opening", "orientation", "regions", "late", "image"),
         *("results", "render", "samples"),
         *("duplicate", "scratch", "filed", "beneath", "gather", "listing", "labels", "audit"),
