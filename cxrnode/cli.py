@@ -11,8 +11,8 @@ import typer
 
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
-from cxrnode.custody import app as custody
 from cxrnode.backup.commands import app as backup
+from cxrnode.custody import app as custody
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
 
@@ -59,9 +59,9 @@ def settings_file(
     if version:
         typer.echo(f"cxrnode {__version__}")
         raise typer.Exit
+    os.umask(0o077)  # whatever a command writes may have a patient in it, or a secret
     if config is not None:
         os.environ["CXRNODE_CONFIG"] = str(config.absolute())
-    os.umask(0o077)  # whatever a command writes may have a patient in it, or a secret
 
 
 @app.command()
