@@ -29,7 +29,7 @@ def purge(ledger: Ledger, spool: Spool, keep_days: float, now: datetime, told: T
     """
     with suppress(BlockingIOError), locked(spool.root):
         return _purge(ledger, spool, keep_days, now, told)
-    LOG.info("nothing removed while a backup is made")
+    LOG.info("nothing removed: a backup is being made, or another process removes")
     return 0
 
 
