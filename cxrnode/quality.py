@@ -1,10 +1,10 @@
-"""What watches that readings stay good, by settings: the canary, a drawn study that must come back in time."""
+"""What watches that readings stay good, by settings: drift, and the canary, a drawn study that must come back."""
 
 import ipaddress
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxrnode.part import AeTitle, Part, Positive
 from cxrnode.route import Route
@@ -30,6 +30,20 @@ class CanarySettings(Part):
     def within(self) -> timedelta:
         """In so long it must have come back."""
         return timedelta(seconds=self.within_s)
+
+
+class DriftSettings(Part):
+    """How many images make a reference and are held against one, and which stability index says that it has moved."""
+
+    images: int = Field(default=500, ge=50)
+    watch: Positive = 0.1
+    alarm: Positive = 0.25
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "DriftSettings":
+        if self.watch >= self.alarm:
+            raise ValueError(f"watch = {self.watch:g} is not below alarm = {self.alarm:g}; wanted it below")
+        return self
 
 
 def address_of(host: str) -> str:

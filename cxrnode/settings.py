@@ -21,7 +21,7 @@ from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
 from cxrnode.options import Delivery, FlowerSettings, Log, ModelChoice, Pixels, Queue, Results, Worker
 from cxrnode.part import AeTitle, Part, Port, Positive
-from cxrnode.quality import CanarySettings, canary_faults
+from cxrnode.quality import CanarySettings, DriftSettings, canary_faults
 from cxrnode.route import Route, route_faults
 from cxrnode.sender import Sender
 from cxrnode.uids import digest_of
@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     routes: tuple[Route, ...] = ()
     archives: tuple[Archive, ...] = ()
     canary: CanarySettings = CanarySettings()
+    drift: DriftSettings = DriftSettings()
     audit: Audit = Audit()
     flower: FlowerSettings = FlowerSettings()
     metrics: Metrics = Metrics()

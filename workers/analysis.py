@@ -24,6 +24,7 @@ from cxrnode.routing import Choice, Decision, decide, of_canary
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from workers.desk import Desk
+from workers.mix import mix_of
 from workers.peers import sender_of
 
 LOG = logger("analysis")
@@ -38,6 +39,8 @@ class Case:
     decision: Decision
     canary: bool = False
     """it is nobody's, and in no figure"""
+    live: bool = True
+    """neither that nor a replay's"""
 
 
 def analyse_leased(
@@ -70,10 +73,11 @@ def analyse_leased(
 
 
 def _case(desk: Desk, lease: Lease, study: Study) -> Case:
-    decision = as_ordered(decide(study, desk.settings), replayed.order_of(desk.ledger, lease.round_key))
+    order = replayed.order_of(desk.ledger, lease.round_key)
+    decision = as_ordered(decide(study, desk.settings), order)
     if canaries.is_one(desk.ledger, study.study_instance_uid):
-        return Case(lease, study, of_canary(decision, desk.settings), canary=True)
-    return Case(lease, study, decision)
+        return Case(lease, study, of_canary(decision, desk.settings), canary=True, live=False)
+    return Case(lease, study, decision, live=order is None)
 
 
 def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
@@ -209,6 +213,8 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
         card=model.algorithm.digest if model else "",
         operating_point=model.algorithm.operating_point if model else None,
         gist=gist(study.instances, analysis.readings),
+        mix=mix_of(study, analysis.readings, model.algorithm, desk.settings.rules) if model and case.live else {},
+        reference=model.algorithm.reference if model else None,
     )
 
 

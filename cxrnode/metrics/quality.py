@@ -1,12 +1,15 @@
-"""Whether readings stay good: how the canary stands."""
+"""Whether readings stay good: how the canary stands, and what has moved away from its reference."""
 
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily
 
-from cxrnode.ledger import Ledger, canaries
-from cxrnode.metrics.families import single
+from cxrnode.ledger import Ledger, canaries, mixes
+from cxrnode.metrics.families import Labels, gauge, single
 from cxrnode.settings import Settings
+from cxrnode.stability import Level, level
+
+LEVELS = {Level.UNKNOWN: 0, Level.STABLE: 0, Level.WATCH: 1, Level.ALARM: 2}
 
 
 def of_canary(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMetricFamily]:
@@ -19,4 +22,19 @@ def of_canary(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMe
         single("canary_lost", "Whether the last canary did not come back in time, or none is sent.", float(bool(lost))),
         single("canary_back_timestamp_seconds", "When a canary came back last; 0 before that.", back_at),
         single("canary_seconds", "How long the last canary took, from being sent to the end of its way.", took_s),
+    ]
+
+
+def of_drift(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMetricFamily]:
+    """How far each aspect of each model's images has moved, where it is known. Raises LedgerUnavailable."""
+    wanted, by = settings.drift, ("model", "aspect")
+    found = mixes.drifts(ledger, wanted.images, now)
+    known: dict[Labels, float] = {(one.model, one.aspect): one.index for one in found if one.index is not None}
+    levels: dict[Labels, float] = {
+        (one.model, one.aspect): LEVELS[level(one.index, wanted.watch, wanted.alarm)] for one in found
+    }
+    told = "0: stable or not known yet; 1: watch; 2: alarm (drift.watch, drift.alarm)."
+    return [
+        gauge("drift_index", "Population stability index against the reference.", by, known),
+        gauge("drift_level", told, by, levels),
     ]

@@ -23,7 +23,7 @@ from cxrnode.ledger.backlog import SINCE, Backlog, Heap, backlog
 from cxrnode.ledger.tables import Lane, Work
 from cxrnode.log import logger
 from cxrnode.metrics.families import Labels, gauge, single
-from cxrnode.metrics.quality import of_canary
+from cxrnode.metrics.quality import of_canary, of_drift
 from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Settings
 from cxrnode.spool import GIB, Spool
@@ -111,6 +111,7 @@ class State(Collector):
             single("account_balanced", "Whether they sum to what is on the disk.", float(total.balanced)),
             *_waiting(backlog(self._ledger), [one.name for one in self._settings.destinations], now),
             *of_canary(self._settings, self._ledger, now),
+            *of_drift(self._settings, self._ledger, now),
         ]
 
     def _of_broker(self, _now: datetime) -> list[GaugeMetricFamily]:

@@ -44,7 +44,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     "values": (
         *("study", "radiograph", "finding", "family", "destination", "archive", "sender", "uids", "settings", "route"),
         "collector",
-        *("certificates", "options", "quality"),
+        *("certificates", "options", "quality", "stability"),
         *("part", "language", "log", "stopwatch", "agreement", "roc", "plan", "verdicts", "criteria", "span"),
     ),
     "floor": ("errors", "faults", "faultpoints", "counted", "whole", "table", "ahead"),

@@ -142,6 +142,12 @@ CASES = [
     Case("AuditWaits", {'cxrnode_answers{what="audit"}': "0x60"}, {'cxrnode_answers{what="audit"}': "1x60"}),
     Case("CanaryLost", {"cxrnode_canary_lost": "1x60"}, {"cxrnode_canary_lost": "0x60"}),
     Case(
+        "Drift",
+        {'cxrnode_drift_level{model="m",aspect="view"}': "2x90"},
+        {'cxrnode_drift_level{model="m",aspect="view"}': "1x90"},
+        minutes=90,
+    ),
+    Case(
         "GpuMemoryShort",
         {"cxrnode_gpu_memory_free_bytes": "1e9x60", "cxrnode_gpu_memory_size_bytes": "8e10x60"},
         {"cxrnode_gpu_memory_free_bytes": "0x60", "cxrnode_gpu_memory_size_bytes": "0x60"},
