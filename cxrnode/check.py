@@ -72,11 +72,11 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
             ),
         ),
         ("disk", lambda: _disk(settings)),
+        ("permissions", lambda: _permissions(settings)),
         ("receiver", lambda: _address(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("broker", lambda: _broker(settings)),
         ("audit", lambda: _audit(settings)),
-        ("permissions", lambda: _permissions(settings)),
         ("weights", lambda: _weights(settings)),
     ]
     used = {settings.receiving.tls} | {one.return_tls for one in settings.receiving.senders}
@@ -107,12 +107,6 @@ def _disk(settings: Settings) -> str:
     return f"room under {settings.node.spool_dir}, above the reserve of {settings.receiving.reserve_gb:g} GB"
 
 
-def _address(settings: Settings) -> str:
-    where = f"{settings.receiving.host}:{settings.receiving.port}"
-    with socket.create_server((settings.receiving.host, settings.receiving.port)):
-        return f"{where} is free; {settings.node.ae_title} will listen there"
-
-
 def _permissions(settings: Settings) -> str:
     """Of the state folder and what lies in it, where it is there yet, and of the files with secrets."""
     state = settings.node.state_dir
@@ -122,6 +116,12 @@ def _permissions(settings: Settings) -> str:
     if faults := list(open_to_others([*kept, *(Path(file) for file in named if file)])):
         raise SettingsError("; ".join(faults))
     return f"{state} and the files with passwords are for this user alone"
+
+
+def _address(settings: Settings) -> str:
+    where = f"{settings.receiving.host}:{settings.receiving.port}"
+    with socket.create_server((settings.receiving.host, settings.receiving.port)):
+        return f"{where} is free; {settings.node.ae_title} will listen there"
 
 
 def _certificate(by: Certificates) -> str:
@@ -193,7 +193,7 @@ def _peer(settings: Settings, destination: Destination) -> str:
         raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
     taken = ", ".join(classes) or "nothing"
     committing = _commitment(settings, destination)
-    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}{' over TLS' if destination.tls else ''}"
     return f"{where} answers C-ECHO and takes {taken}; {committing}"
 
 

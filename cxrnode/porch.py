@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from socket import socket
+from socket import MSG_PEEK, socket
+from time import monotonic
 
 from cxrnode.certificates import Certificates, Tls
 from cxrnode.errors import PeerUnavailable, SettingsError
@@ -51,12 +52,14 @@ class Porch:
         if late is not None:
             late.cut()
         try:
-            connection.settimeout(self._by.handshake_timeout_s)
-            connection.do_handshake()
+            self._shake_hands(connection)
         except (OSError, ValueError) as error:
             connection.cut()
             connection.close()
             raise self._refusal(told(error), address) from error
+        except PeerUnavailable:
+            connection.close()
+            raise
         finally:
             with self._lock:
                 self._entering.remove(connection)
@@ -68,6 +71,15 @@ class Porch:
             self._closed, entering = True, self._entering.copy()
         for connection in entering:
             connection.cut()
+
+    def _shake_hands(self, connection: Connection) -> None:
+        """Raises OSError, and PeerUnavailable where nobody wanted in: some only look whether somebody listens."""
+        until = monotonic() + self._by.handshake_timeout_s
+        connection.settimeout(self._by.handshake_timeout_s)
+        if not socket.recv(connection, 1, MSG_PEEK):
+            raise PeerUnavailable("the connection ended before anything was said")
+        connection.settimeout(max(until - monotonic(), 0.001))
+        connection.do_handshake()
 
     def _refusal(self, reason: str, address: str) -> PeerUnavailable:
         with self._lock:

@@ -1,4 +1,8 @@
-"""DICOM over TLS coming in: only between certificates that are trusted, and a stalled handshake keeps nobody out."""
+"""DICOM over TLS coming in: only between certificates that are trusted, and a stalled handshake keeps nobody out.
+
+Seen red: the handshake in the accepting thread, the fifty; without `Porch.close` the receiver's end; without the time
+in `Connection.recv_into` and `wait_at_most` who stops or drips; without `Sender.is_named`, CRL and ciphers theirs.
+"""
 
 import io
 import select
@@ -179,6 +183,18 @@ def test_who_speaks_plainly_is_turned_away(bench: Bench) -> None:
     assert settled(lambda: "what came is no TLS" in bench.lines.getvalue(), 10)
     assert bench.receiver.porch is not None
     assert bench.receiver.porch.refused == {"what came is no TLS": 1}
+
+
+def test_who_only_looks_whether_somebody_listens_is_nobody_refused(bench: Bench) -> None:
+    threads = threading.active_count()
+    for _ in range(3):
+        bench.connected().close()
+
+    assert bench.serves()
+    assert settled(lambda: threading.active_count() <= threads, 10)
+    assert bench.receiver.porch is not None
+    assert not bench.receiver.porch.refused
+    assert "refused" not in bench.lines.getvalue()
 
 
 def test_fifty_stalled_handshakes_keep_no_good_sender_out(bench: Bench) -> None:
