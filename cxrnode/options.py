@@ -107,6 +107,7 @@ class ModelChoice(Part):
 
     name: str = "pneumonia-efficientnet-lite0"
     prevalence: Prevalence | None = None
+    shadow: str = ""
     lungs: str = "lungs-unet"
     zoo_dir: str = ""
 

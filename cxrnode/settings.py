@@ -161,6 +161,8 @@ class Settings(BaseSettings):
                 faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
         here = (self.receiving.host, self.receiving.quiet_s, self.receiving.senders)
         faults += canary_faults(self.canary, *here, names, self.routes)
+        if self.model.shadow == self.model.name:
+            faults.append(f"model.shadow = {self.model.shadow!r} is model.name; wanted another model, or none")
         over = {"receiving": self.receiving.tls} | {one.ae_title: one.return_tls for one in self.receiving.senders}
         over |= {one.name: one.tls for one in self.destinations} | {one.name: one.tls for one in self.archives}
         faults += absent_files(over)

@@ -17,6 +17,7 @@ from cxrnode.counted import counted
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import Account, account, recount
 from cxrnode.ledger.circuits import Circuit
+from cxrnode.ledger.completions import Reason
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
 from cxrnode.ledger.tables import Lane
@@ -118,6 +119,8 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
 
 
 def _state(row: RoundLine) -> str:
+    if row.closed == Reason.SHADOW:
+        return f"{row.state}, shadow"
     return f"{row.state}, STAT" if row.lane == Lane.STAT else row.state
 
 

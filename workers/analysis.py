@@ -12,6 +12,7 @@ from cxrnode.analyse import Analysis, Model, ResultObject, analysed, give_up, le
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
+from cxrnode.finding import Outcome
 from cxrnode.late import gist
 from cxrnode.ledger import canaries, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
@@ -158,7 +159,7 @@ def _tell_failed(desk: Desk, case: Case, model_for: Callable[[Choice], Model]) -
     if case.decision.choice is not None:
         model, now = model_for(case.decision.choice), datetime.now(UTC)
         analysis = give_up(case.study, model.algorithm, desk.settings, reason, now)
-        told = replace(_keep(desk, case, analysis, model), gist="")  # failed once more is news
+        told = replace(_keep(desk, case, analysis, model), gist="", shadow="")  # failed once more is news
     outcomes.abandon(desk.ledger, case.lease, reason, datetime.now(UTC), told)
     counts.ANALYSES.labels("given up").inc()
     LOG.error("analysis given up", task=case.lease.task_key, attempts=case.lease.attempts)
@@ -215,7 +216,14 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
         gist=gist(study.instances, analysis.readings),
         mix=mix_of(study, analysis.readings, model.algorithm, desk.settings.rules) if model and case.live else {},
         reference=model.algorithm.reference if model else None,
+        shadow=_shadow(case, analysis),
     )
+
+
+def _shadow(case: Case, analysis: Analysis) -> str:
+    """Which model is to read a live study too; none where there is nothing to read."""
+    applies = case.live and case.decision.choice is not None and analysis.outcome is not Outcome.NOT_APPLICABLE
+    return case.decision.shadow if applies else ""
 
 
 def _count(lease: Lease, result: RoundResult, now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, Table, exists, insert, select
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome, Reference
-from cxrnode.ledger import completions, mixes
+from cxrnode.ledger import completions, mixes, shadows
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
@@ -73,6 +73,8 @@ class RoundResult:
     """what the results say (cxrnode/late.py); empty of an analysis that was given up"""
     mix: mixes.Mix = field(default_factory=dict)
     """what a live study adds to what drift is told from; empty of others"""
+    shadow: str = ""
+    """the model that is to read it too, when nothing live waits"""
     reference: Reference | None = None
     """what the card that read it says that this is held against"""
 
@@ -152,6 +154,8 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
     if outdated(db, written.study_key, written.number):
         cancel_due(db, round_key, Fate.SUPERSEDED, now)
     finish_if_done(db, round_key, now)
+    if result.shadow:
+        shadows.begin(db, written.study_key, result.shadow, now)
     return stands_on is None
 
 
