@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -26,6 +27,12 @@ from tests.fakes import FakePacs
 from tests.nodes import RunningNode, running_node, saved
 
 PAGE, KEY = "page-word-8142", "key-word-5527"
+SECRETS = {
+    "of the broker": PASSWORD,
+    "of the broker, as in an address": quote(PASSWORD, safe=""),
+    "of the page": PAGE,
+    "of the key": KEY,
+}
 NOBODY: Mapping[str, str] = {}
 OPERATOR = {"Authorization": f"Basic {base64.b64encode(f'operator:{PAGE}'.encode()).decode()}"}
 STATEMENT = "';DROP TABLE a--"
@@ -106,7 +113,7 @@ def looked_at(node: RunningNode, folder: Path, stored: list[Dataset]) -> Seen:
     state = node.settings.node.state_dir
     kept = [state, *(path for path in state.rglob("*"))]
     seen.modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in kept if path.exists()}
-    secrets = [secret.encode() for secret in (PASSWORD, PAGE, KEY)]
+    secrets = [secret.encode() for secret in SECRETS.values()]
     for path in (path for path in kept if path.is_file()):
         content = path.read_bytes()
         seen.holding += [path] * any(secret in content for secret in secrets)
@@ -176,8 +183,7 @@ def test_a_question_that_is_an_attack_finds_nothing(seen: Seen, question: str) -
 
 
 def test_no_secret_is_shown(seen: Seen) -> None:
-    secrets = {"of the broker": PASSWORD, "of the page": PAGE, "of the key": KEY}
-    shown = [(of, where) for of, secret in secrets.items() for where, told in seen.said.items() if secret in told]
+    shown = [(of, where) for of, secret in SECRETS.items() for where, told in seen.said.items() if secret in told]
 
     assert shown == []
     assert seen.holding == []
