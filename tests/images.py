@@ -84,7 +84,7 @@ class Build:
                 self.run(name, ["sh", "-c", rest], environment=known | more, where=where)
             elif kind == "ARG":
                 key, _, value = rest.partition("=")
-                known[key] = value
+                known |= {key: value} if value else {}
             elif kind == "WORKDIR":
                 where = rest
                 self.run(name, ["mkdir", "-p", rest])
@@ -144,7 +144,11 @@ class Build:
             self.build(origin)
         other, top = self.folder / "other", self.folder / "top"
         source = sources[1]
-        script = [*self._mounted(origin, other), *self._mounted(name, top), f"cp -a {other}{source} {top}{target}"]
+        script = [
+            *self._mounted(origin, other),
+            *self._mounted(name, top),
+            f"mkdir -p $(dirname {top}{target}) && cp -a {other}{source} {top}{target}",
+        ]
         unshared = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(script)]
         subprocess.run(unshared, check=True)
 

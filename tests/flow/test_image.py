@@ -32,7 +32,7 @@ def test_every_stage_ends_as_nobody_with_an_entry_point() -> None:
         running = found[found[name].base]
         assert running.last("USER") == "10001:10001"
         assert not found[name].last("USER")
-        assert json.loads(running.last("ENTRYPOINT")) == ["/opt/cxrnode/bin/cxrnode"]
+        assert json.loads(running.last("ENTRYPOINT")) == ["/srv/cxrnode/venv/bin/cxrnode"]
     assert not any(kind == "ADD" for one in found.values() for kind, _ in one.steps)
 
 
@@ -54,7 +54,7 @@ def build() -> Iterator[Build]:
             pytest.skip("the image's Python is 3.11, and the packages here are of another")
         made.debootstrap(suite[1])
         made.build("source")
-        made.run("source", ["sh", "-c", "echo /packages > /opt/cxrnode/lib/python3.11/site-packages/tests.pth"])
+        made.run("source", ["sh", "-c", "echo /packages > /srv/cxrnode/venv/lib/python3.11/site-packages/tests.pth"])
         yield made
     finally:
         shutil.rmtree(folder)
@@ -89,5 +89,5 @@ def test_the_image_reads_a_film_as_nobody_and_writes_nothing_but_its_state(build
     assert '"outcome"' in read.stdout
     assert "pg_dump" in run("pg_dump", "--version").stdout
     assert run("id", "-u").stdout == "10001\n"
-    assert run("touch", "/opt/cxrnode/x", check=False).returncode
-    assert run("python3", "-c", "import cxrnode; print(cxrnode.__file__)").stdout.startswith("/opt/cxrnode/lib/")
+    assert run("touch", "/srv/cxrnode/venv/x", check=False).returncode
+    assert run("python3", "-c", "import cxrnode; print(cxrnode.__file__)").stdout.startswith("/srv/cxrnode/venv/lib/")
