@@ -1,10 +1,12 @@
 """A syslog collector for the tests: datagrams, or frames over TLS; it can be away, and want a certificate."""
 
+import os
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from select import select
 from typing import Self
 
 from tests.authority import Authority, Shown
@@ -22,7 +24,10 @@ def datagrams() -> Iterator[socket.socket]:
 
 
 class Collector:
-    """Frames by RFC 5425, from whoever connects; `rude` closes without the TLS farewell, `deaf` resets unread."""
+    """Frames by RFC 5425, from whoever connects; `rude` closes without the TLS farewell.
+
+    `deaf` resets the connection with what came unread; `curt` ends its side before anything came, and takes nothing.
+    """
 
     def __init__(self, shown: Shown, clients: Authority | None = None) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -34,7 +39,7 @@ class Collector:
         self.port: int = self._socket.getsockname()[1]
         self.taken: list[bytes] = []
         self.versions: set[str | None] = set()
-        self.rude = self.deaf = False
+        self.rude = self.deaf = self.curt = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,7 +64,11 @@ class Collector:
     def _take(self, plain: socket.socket) -> None:
         with closing(self._context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=False)) as way:
             self.versions.add(way.version())
+            if self.curt:
+                plain_end(way)
+                return
             if self.deaf:
+                select([way], [], [], WAIT_S)
                 way.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 return
             came = b""
@@ -72,3 +81,12 @@ class Collector:
                 came = rest[int(length) :]
             if not self.rude:
                 way.unwrap()
+
+
+def plain_end(way: ssl.SSLSocket) -> None:
+    """Say by TCP alone that nothing more comes, and read nothing until the other side has gone."""
+    with socket.socket(fileno=os.dup(way.fileno())) as beneath:
+        beneath.shutdown(socket.SHUT_WR)
+        beneath.settimeout(WAIT_S)
+        while beneath.recv(65536):
+            pass

@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
 
 from cxrnode.errors import StillOwed
+from cxrnode.ledger import replaytables, tables, tallytables, transfers
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.purges import owed
@@ -21,6 +22,8 @@ from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.tables import TAKEN, TaskState, deliveries, instances, metadata, objects, rounds, studies, tasks
 from cxrnode.ledger.tallytables import keeps, shares, unsettled
 
+ROOMS = (replaytables, tables, tallytables, transfers)
+"""Whose tables speak of studies: `metadata` has them once these are imported."""
 LAST = (keeps, shares, unsettled)
 """Triggers write these while the others are emptied (tallytables.py)."""
 

@@ -61,7 +61,7 @@ def test_a_study_over_an_association_is_one_message_however_many_images(house: H
     """Red when `_way` leaves the association out."""
     house.arrive(*(house.receipt(f"1.1.{number}") for number in range(3)))
     house.arrive(house.receipt("1.1.7", sop_class_uid=SR), house.receipt("1.2.1", study="1.8"))
-    house.arrive(house.receipt("1.1.8", association="a-2", calling_ae="PACS", address="10.0.0.2"))
+    house.arrive(house.receipt("1.1.8", association="a-2"))
 
     messages = house.tell()
 
@@ -69,7 +69,7 @@ def test_a_study_over_an_association_is_one_message_however_many_images(house: H
     assert {(one.subject(STUDY), one.requestor, tuple(one.counts.items())) for one in messages} == {
         ("1.9", "DX1", ((DX, 3), (SR, 1))),
         ("1.8", "DX1", ((DX, 1),)),
-        ("1.9", "PACS", ((DX, 1),)),
+        ("1.9", "DX1", ((DX, 1),)),
     }
     assert {one.subject(PATIENT) for one in messages} == {house.patient}
 

@@ -229,17 +229,22 @@ def test_a_collector_that_hangs_up_without_a_farewell_has_read_all(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "fault", ["resets unread", "wants a certificate", "is nobody that we trust", "has another name"]
+    "fault",
+    ["resets unread", "ends its side first", "wants a certificate", "is not to be trusted", "has another name"],
 )
 def test_what_a_collector_has_not_taken_over_tls_is_sent_later(tmp_path: Path, fault: str) -> None:
-    """Red when `unwrap` is left out (it resets unread), or when the context checks no certificate or name."""
+    """Red without `unwrap` (it resets unread), or the wait before (it ends its side first: that is no answer to us).
+
+    And when the context checks no certificate or name.
+    """
     trail = Trail(tmp_path / "audit")
     hospital, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "stranger", "Somebody")
     shown = hospital.signed("elsewhere" if fault == "has another name" else "localhost")
     write(trail, "a")
     with Collector(shown, clients=hospital if fault == "wants a certificate" else None) as collector:
         collector.deaf = fault == "resets unread"
-        trusted = stranger if fault == "is nobody that we trust" else hospital
+        collector.curt = fault == "ends its side first"
+        trusted = stranger if fault == "is not to be trusted" else hospital
         audit = Audit(syslog="tls", host="localhost", port=collector.port, ca_file=trusted.file)
         assert Forwarder(trail, audit).turn(NOW) == 0
 

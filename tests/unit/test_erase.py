@@ -1,6 +1,8 @@
 """`cxrnode purge STUDY`: of one study nothing is left, in files or rows; the rest is as it was, and it is told."""
 
+import importlib
 import json
+import pkgutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import inspect, text
 from typer.testing import CliRunner, Result
 
+from cxrnode import ledger as ledger_rooms
 from cxrnode.cli import app
 from cxrnode.complete import sweep
 from cxrnode.errors import AuditUnavailable, CxrNodeError, StillOwed
@@ -16,6 +19,7 @@ from cxrnode.ledger import Ledger, arrivals, erasures, tallies, work
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.naming import study_key_of
 from cxrnode.ledger.replaytables import Step, planned
+from cxrnode.ledger.tables import commitments, metadata, transactions
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from tests.audits import PATIENT, STUDY, told
 from tests.builders import make_cxr, remade
@@ -71,6 +75,11 @@ def test_nothing_of_the_study_is_left_and_all_of_the_others_is(
         found = erasures._whole(db, study_key_of(desk.ledger, gone.StudyInstanceUID), NOW)
         made = text("SELECT sop_instance_uid FROM objects WHERE round_key = :key")
         uids = set(db.execute(made, {"key": round_key}).scalars())
+        (report, *_) = uids
+    with desk.ledger.writing() as db:
+        asked = {"uid": "2.25.7001", "round_key": round_key, "destination": "fake", "number": 1}
+        db.execute(transactions.insert().values(**asked))
+        db.execute(commitments.insert().values(transaction_uid="2.25.7001", sop_instance_uid=report))
     other = files(tmp_path)
     while tallies.settle(desk.ledger):
         pass
@@ -78,7 +87,7 @@ def test_nothing_of_the_study_is_left_and_all_of_the_others_is(
     result = run(tmp_path, found.key, "--even-if-owed", monkeypatch=monkeypatch, url=desk.settings.ledger_url)
 
     assert result.exit_code == 0, result.output
-    names = {found.key, found.study_instance_uid, *found.instances, *found.rounds, *uids, "1.2.826.99.1"}
+    names = {found.key, found.study_instance_uid, *found.instances, *found.rounds, *uids, "1.2.826.99.1", "2.25.7001"}
     left = rows(desk.ledger)
     assert {name for name in left for one in names if one in left[name]} == set()
     assert {path for path in files(tmp_path) for one in names if one in str(path)} == set()
@@ -89,6 +98,16 @@ def test_nothing_of_the_study_is_left_and_all_of_the_others_is(
     assert (told_now.balanced, told_now.total) == (True, 1)
     assert recount(desk.ledger, desk.spool).agreed
     assert sweep(desk.spool, desk.ledger) == 0
+
+
+def test_every_table_is_of_a_study_or_known_to_be_of_none() -> None:
+    """A new table must be one of these, or lead to `studies` by its foreign keys."""
+    for room in pkgutil.iter_modules(ledger_rooms.__path__):
+        if room.name != "migrations":
+            importlib.import_module(f"cxrnode.ledger.{room.name}")
+
+    of_none = {table.name for table in metadata.sorted_tables if erasures._its(table, "") is None}
+    assert of_none == {"baselines", "canaries", "circuits", "mixes", "replays", "studies", "tallies"}
 
 
 def test_who_erased_whose_study_is_in_the_trail(
