@@ -5,7 +5,7 @@ is purged stays counted. A day has some dozens of rows for each model.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,11 +89,10 @@ def drifts(ledger: Ledger, enough: int, now: datetime) -> list[Drift]:
         cards = db.execute(last.where(mixes.c.day >= since).group_by(mixes.c.model, mixes.c.digest)).all()
         latest = {row.model: row for row in sorted(cards, key=lambda row: (row.day, row[3]))}
         for model, card in sorted(latest.items()):
-            rows = db.execute(select(mixes).where(mixes.c.digest == card.digest).order_by(mixes.c.day)).all()
             own = db.execute(select(baselines).where(baselines.c.digest == card.digest)).all()
             for aspect in Aspect:
-                of_aspect = [row for row in rows if row.aspect == aspect]
-                found.append(_drift(model, aspect, of_aspect, [row for row in own if row.aspect == aspect], enough))
+                of_card = [row for row in own if row.aspect == aspect]
+                found.append(_drift(_Days(db, card.digest, aspect), model, of_card, enough))
     return found
 
 
@@ -109,40 +108,51 @@ def _add(db: Connection, of: dict[str, str], label: str, images: int, model: str
     db.execute(insert(mixes).values(label=label, images=images, model=model, **of))
 
 
-def _drift(model: str, aspect: Aspect, rows: Sequence[Row[Any]], own: Sequence[Row[Any]], enough: int) -> Drift:
-    days = _by_day(rows)
+class _Days:
+    """How many images of one aspect a card has read on each day; what they were is asked of a few days alone."""
+
+    def __init__(self, db: Connection, digest: str, aspect: Aspect) -> None:
+        self._db, self.aspect = db, aspect
+        self._mine = (mixes.c.digest == digest, mixes.c.aspect == aspect)
+        by_day = select(mixes.c.day, func.sum(mixes.c.images).label("images")).where(*self._mine)
+        rows = db.execute(by_day.group_by(mixes.c.day).order_by(mixes.c.day))
+        self.left = [(row.day, int(row.images)) for row in rows]
+
+    def take(self, enough: int, *, latest: bool) -> list[str]:
+        """The first, or latest, of the days that are left which have so many images together, or all of them."""
+        taken: list[str] = []
+        total = 0
+        while self.left and total < enough:
+            day, images = self.left.pop(-1 if latest else 0)
+            taken.append(day)
+            total += images
+        return sorted(taken)
+
+    def counts(self, days: Sequence[str]) -> "Counter[str]":
+        """Their images by label; they follow one another."""
+        if not days:
+            return Counter()
+        within = mixes.c.day.between(days[0], days[-1])
+        rows = self._db.execute(select(mixes.c.label, mixes.c.images).where(*self._mine, within))
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts[row.label] += row.images
+        return counts
+
+
+def _drift(days: _Days, model: str, own: Sequence[Row[Any]], enough: int) -> Drift:
+    aspect = days.aspect
     if own:
         before = Counter({row.label: row.images for row in own})
         named = f"the card's {own[0].source}"
     else:
-        first = _days(days, enough)
-        before = sum((days.pop(day) for day in first), Counter())
+        first = days.take(enough, latest=False)
+        before = days.counts(first)
         if before.total() < enough:
             return Drift(model, aspect, None, 0, enough, "", "", None)
         named = f"the first {before.total()} images in service, {first[0]} to {first[-1]}"
-    window = _days(dict(reversed(days.items())), enough)
-    now = sum((days[day] for day in window), Counter[str]())
-    since = min(window, default="")
+    window = days.take(enough, latest=True)
+    now, since = days.counts(window), min(window, default="")
     if now.total() < enough:
         return Drift(model, aspect, None, now.total(), enough, since, named, None)
     return Drift(model, aspect, index(before, now), now.total(), enough, since, named, most(before, now))
-
-
-def _by_day(rows: Iterable[Row[Any]]) -> dict[str, "Counter[str]"]:
-    """Counts by label of each day, the first day first."""
-    days: dict[str, Counter[str]] = {}
-    for row in rows:
-        days.setdefault(row.day, Counter())[row.label] += row.images
-    return days
-
-
-def _days(days: Mapping[str, "Counter[str]"], enough: int) -> list[str]:
-    """The first of these days that have so many images together, or all of them."""
-    taken: list[str] = []
-    total = 0
-    for day, counts in days.items():
-        if total >= enough:
-            break
-        taken.append(day)
-        total += counts.total()
-    return taken
