@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_settings_volumes_and_ports_agree(settings: Settings) -> None:
     mounted = [one.split(":")[0] for service in SERVICES.values() for one in service.get("volumes", [])]
     assert [one for one in mounted if one.startswith(".") and not (DOCKER / one).exists()] == []
     assert {one for one in mounted if not one.startswith(".")} == set(COMPOSE["volumes"])
+
+
+def test_prometheus_understands_its_settings_and_calls_its_jobs_as_the_alarms_do(tmp_path: Path) -> None:
+    """Red when a job is called otherwise: the alarm that a service gives no answer would never go off."""
+    for file in (DOCKER / "prometheus.yml", ROOT / "config" / "prometheus" / "alerts.yml"):
+        shutil.copy(file, tmp_path)
+    command = [program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    jobs = {
+        path: {job["job_name"] for job in yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]}
+        for path in (DOCKER / "prometheus.yml", ROOT / "config" / "prometheus" / "prometheus.yml")
+    }
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert len({frozenset(named) for named in jobs.values()}) == 1
 
 
 def test_only_what_the_dockerfile_copies_is_sent_to_the_engine() -> None:
