@@ -145,11 +145,13 @@ def test_what_is_slow_is_not_waited_for_nor_asked_twice_at_once() -> None:
         return []
 
     look = Look("ledger", slow)
-    for _ in range(2):
-        look.ask()
-        assert look.figures(0.01) is None
-    assert len(begun) == 1
-    go_on.set()
+    try:
+        for _ in range(2):
+            look.ask()
+            assert look.figures(0.01) is None
+        assert len(begun) == 1
+    finally:
+        go_on.set()
     assert look.figures(60) == []
 
 
