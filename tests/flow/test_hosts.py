@@ -146,7 +146,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 def test_a_host_that_is_cut_off_takes_images_and_the_other_goes_on_reading(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Red when the ledger's writer is held for ever by whoever was cut off, or a lease is never given to another."""
+    """Red when a receiver that was without the ledger does not look at the disk once it is back (`_lost_touch`)."""
     record_property("matrix", ("everything", "a host is cut off and comes back", "I1, I2, I3, I5"))
     films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(7)]
     with cluster(tmp_path) as many:
