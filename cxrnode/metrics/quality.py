@@ -1,6 +1,7 @@
 """Whether readings stay good: how the canary stands, and what has moved away from its reference."""
 
 from datetime import datetime
+from math import nan
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -26,15 +27,15 @@ def of_canary(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMe
 
 
 def of_drift(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMetricFamily]:
-    """How far each aspect of each model's images has moved, where it is known. Raises LedgerUnavailable."""
+    """How far each aspect of each model's images has moved. Raises LedgerUnavailable."""
     wanted, by = settings.drift, ("model", "aspect")
     found = mixes.drifts(ledger, wanted.images, now)
-    known: dict[Labels, float] = {(one.model, one.aspect): one.index for one in found if one.index is not None}
+    known: dict[Labels, float] = {(one.model, one.aspect): nan if one.index is None else one.index for one in found}
     levels: dict[Labels, float] = {
         (one.model, one.aspect): LEVELS[level(one.index, wanted.watch, wanted.alarm)] for one in found
     }
     told = "0: stable or not known yet; 1: watch; 2: alarm (drift.watch, drift.alarm)."
     return [
-        gauge("drift_index", "Population stability index against the reference.", by, known),
+        gauge("drift_index", "Population stability index against the reference; NaN: not known yet.", by, known),
         gauge("drift_level", told, by, levels),
     ]

@@ -35,6 +35,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         node.push(saved(film, folder / "film.dcm"))
         node.wait_until_finished(1)
         prometheus.wait_until(lambda: len(prometheus.values('cxrnode_deliveries_total{end="done"} == 1')) == 1)
+        prometheus.wait_until(lambda: bool(prometheus.values("cxrnode_drift_level")))  # asked for now and then
         told = {name: scraped(port) for name, port in ports.items()}
         yield node, prometheus, told, film
 
