@@ -1,5 +1,6 @@
 """Peers that are real SCPs on loopback and misbehave on request, and a model that says what it is told."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ class FakePacs:
     delays_s: list[float] = field(default_factory=list)
     """how long it takes over each C-STORE, in turn"""
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @contextmanager
     def listening(self, port: int = 0) -> Iterator["FakePacs"]:
@@ -50,7 +52,7 @@ class FakePacs:
             (evt.EVT_REQUESTED, self._on_requested),
             *self._offer_more(ae),
         ]
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+        server = ae.start_server(("127.0.0.1", port), block=False, ssl_context=self.tls, evt_handlers=handlers)
         self.port = server.server_address[1]
         try:
             yield self
