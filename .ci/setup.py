@@ -30,12 +30,16 @@ PEERS = {  # Debian package: the program or file that shows it is there
     "chromium": "chromium",
     "default-jre-headless": "java",
     "dcmtk": "storescu",
+    "debootstrap": "debootstrap",
     "dicom3tools": "dciodvfy",
+    "iproute2": "ip",
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
     "npm": "npm",
+    "openssl": "openssl",
     "orthanc": "Orthanc",
     "orthanc-dicomweb": "/usr/share/orthanc/plugins/libOrthancDicomWeb.so",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",  # not on PATH: Debian keeps the programs of each version apart
+    "prometheus": "promtool",
     "redis-server": "redis-server",
 }
 

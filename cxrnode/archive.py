@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
+from cxrnode.certificates import Tls
 from cxrnode.destination import Destination
 from cxrnode.part import AeTitle, Name, Part, Port, Positive
 
 WEB_ALONE = ("url", "user", "password_file", "ca_file", "plain_http")
-DIMSE_ALONE = ("ae_title", "host", "port")
+DIMSE_NEEDED = ("ae_title", "host", "port")
+DIMSE_ALONE = (*DIMSE_NEEDED, "tls", "tls_name")
 
 
 class Archive(Part):
@@ -25,6 +27,8 @@ class Archive(Part):
     ae_title: AeTitle | None = None
     host: str | None = None
     port: Port | None = None
+    tls: Tls = False
+    tls_name: str = ""
     url: str = ""
     user: str = ""
     password_file: Path | None = None
@@ -50,7 +54,7 @@ class Archive(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> "Archive":
-        wanted, unwanted = (("url",), DIMSE_ALONE) if self.retrieve == "web" else (DIMSE_ALONE, WEB_ALONE)
+        wanted, unwanted = (("url",), DIMSE_ALONE) if self.retrieve == "web" else (DIMSE_NEEDED, WEB_ALONE)
         if absent := [name for name in wanted if not getattr(self, name)]:
             raise ValueError(f'{", ".join(absent)} absent; wanted with retrieve = "{self.retrieve}"')
         if useless := [name for name in unwanted if getattr(self, name)]:
@@ -65,6 +69,7 @@ class Archive(Part):
     def peer(self) -> Destination:
         """Where it is called, when it is not asked over DICOMweb."""
         where: dict[str, Any] = {"ae_title": self.ae_title, "host": self.host, "port": self.port}
+        where |= {"tls": self.tls, "tls_name": self.tls_name}
         return Destination.model_validate({"name": self.name, "timeout_s": self.timeout_s} | where)
 
     @property

@@ -4,18 +4,20 @@ import logging
 import socket
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
+from pynetdicom.transport import AssociationSocket
 
+from cxrnode import tls
 from cxrnode.checkpoint import Checkpoint
 from cxrnode.destination import Destination
 from cxrnode.doorway import received, wait_at_most
-from cxrnode.errors import PeerUnavailable
+from cxrnode.errors import PeerUnavailable, SettingsError
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -42,11 +44,16 @@ def associate(
     _config.STORE_SEND_CHUNKED_DATASET = True  # the file's very bytes, not decoded and encoded again
     ae = application_entity(calling_ae, destination.timeout_s, contexts)
     address = (destination.host, destination.port)
+    try:
+        secured = tls.calling(destination.tls, destination.host, destination.tls_name) if destination.tls else None
+    except SettingsError as error:  # a certificate is being renewed, or is gone
+        raise PeerUnavailable(f"{called(destination)} cannot be called over TLS: {error}") from error
     met: list[evt.EventType] = []
     ours: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, _send_at_once), (evt.EVT_PDU_SENT, _acknowledge_at_once)]
     ours += [(of, lambda event: met.append(event.event)) for of in (evt.EVT_CONN_OPEN, evt.EVT_ACSE_RECV)]
     association = ae.associate(
         *address,
+        tls_args=cast(Any, secured),
         ae_title=destination.ae_title,
         max_pdu=largest_pdu,
         ext_neg=[build_role(UID(uid), scp_role=True) for uid in sorted(stored)] or None,
@@ -55,14 +62,17 @@ def associate(
     if association.is_established:
         association._reactor_checkpoint = Checkpoint(association)  # noqa: SLF001  nothing public pauses it
         return association
-    raise PeerUnavailable(f"{called(destination)} {_why_none(association, met)}")
+    trouble = secured[0].trouble if secured else ""
+    raise PeerUnavailable(f"{called(destination)} {_why_none(association, met, trouble)}")
 
 
-def _why_none(association: Association, met: Collection[evt.EventType]) -> str:
-    """Why there is no association, by what was met when it was asked for: a connection, an answer."""
+def _why_none(association: Association, met: Collection[evt.EventType], trouble: str) -> str:
+    """Why there is no association, by what was met when it was asked for: a connection, an answer, trouble of TLS."""
     if association.is_rejected:
         refusal = association.acceptor.primitive
         return f"rejected the association: {refusal.reason_str}" if refusal else "rejected the association"
+    if trouble:
+        return f"makes no TLS connection: {trouble}"
     if evt.EVT_CONN_OPEN not in met:
         return "cannot be reached"
     if evt.EVT_ACSE_RECV in met:
@@ -113,6 +123,23 @@ def _send_at_once(event: evt.Event) -> None:
     """No waiting for more to send: a peer that acknowledges late would hold every object up by 40 ms."""
     connection: Any = event.assoc.dul.socket  # pynetdicom's, round the socket itself
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if isinstance(connection.socket, tls.Connection):
+        connection.__class__ = _Secured
+
+
+class _Secured(AssociationSocket):
+    """pynetdicom's, but ready only when a message has begun: a key that TLS renews would be waited on as one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be read; where the connection is gone, its reader finds out."""
+        if not isinstance(self.socket, tls.Connection):
+            return False
+        try:
+            return self.socket.has_come()
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")
+            return False
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:

@@ -1,10 +1,14 @@
-"""What is wrong before starting: disk, ledger, broker, weights, the receiver's address, every peer."""
+"""What is wrong before starting: disk, ledger, broker, clocks, weights, the receiver's address, every peer."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import partial
+from operator import itemgetter
+from pathlib import Path
 
 from pydicom.uid import UID
 from rich.console import Console
@@ -12,13 +16,16 @@ from rich.table import Table
 
 from cxrnode import broker
 from cxrnode.archive import Archive
+from cxrnode.audit.recorder import folder_of
+from cxrnode.audit.syslog import reach
 from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
+from cxrnode.certificates import Certificates
 from cxrnode.deliver import echo, not_taken, offers_commitment
 from cxrnode.destination import Destination
-from cxrnode.errors import CxrNodeError, PeerRefused
+from cxrnode.errors import AuditUnavailable, CxrNodeError, PeerRefused, SettingsError
 from cxrnode.find import resolve
 from cxrnode.jobs import QUEUES, Jobs
-from cxrnode.ledger import Ledger
+from cxrnode.ledger import Ledger, clock
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.query import answers_queries
 from cxrnode.results.series import SERIES
@@ -27,7 +34,10 @@ from cxrnode.routing import choices
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
+from cxrnode.validity import looked_at, open_to_others
 
+APART_S = 60.0
+"""So far this clock may be from those of ledger and broker."""
 NO_STUDY = "2.25.18446744073709551616"
 
 
@@ -64,11 +74,17 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
             ),
         ),
         ("disk", lambda: _disk(settings)),
+        ("permissions", lambda: _permissions(settings)),
         ("receiver", lambda: _address(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("broker", lambda: _broker(settings)),
+        ("clock", lambda: _clock(settings, partial(datetime.now, UTC))),
+        ("audit", lambda: _audit(settings)),
         ("weights", lambda: _weights(settings)),
     ]
+    used = {settings.receiving.tls} | {one.return_tls for one in settings.receiving.senders}
+    used |= {one.tls for one in settings.destinations} | {one.tls for one in settings.archives}
+    shown = [(f"certificate {Path(by.certificate_file).name}", partial(_certificate, by)) for by in used if by]
     to_destinations = [
         (f"destination {destination.name}", partial(_destination, settings, destination))
         for destination in settings.destinations
@@ -79,7 +95,7 @@ def looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         if sender.query
     ]
     archives = [(f"archive {archive.name}", partial(_archive, settings, archive)) for archive in settings.archives]
-    return [*found, *to_destinations, *sources, *archives]
+    return [*found, *sorted(shown, key=itemgetter(0)), *to_destinations, *sources, *archives]
 
 
 def _look(what: str, look: Callable[[], str]) -> Result:
@@ -94,10 +110,25 @@ def _disk(settings: Settings) -> str:
     return f"room under {settings.node.spool_dir}, above the reserve of {settings.receiving.reserve_gb:g} GB"
 
 
+def _permissions(settings: Settings) -> str:
+    """Of the state folder and what lies in it, where it is there yet, and of the files with secrets."""
+    state = settings.node.state_dir
+    kept = [state, *state.iterdir()] if state.is_dir() else []
+    named = [settings.queue.password_file, settings.flower.password_file]
+    named += [str(one.password_file or "") for one in settings.archives]
+    if faults := list(open_to_others([*kept, *(Path(file) for file in named if file)])):
+        raise SettingsError("; ".join(faults))
+    return f"{state} and the files with passwords are for this user alone"
+
+
 def _address(settings: Settings) -> str:
     where = f"{settings.receiving.host}:{settings.receiving.port}"
     with socket.create_server((settings.receiving.host, settings.receiving.port)):
         return f"{where} is free; {settings.node.ae_title} will listen there"
+
+
+def _certificate(by: Certificates) -> str:
+    return looked_at(by, datetime.now(UTC))
 
 
 def _ledger(settings: Settings) -> str:
@@ -111,6 +142,31 @@ def _broker(settings: Settings) -> str:
     if settings.queue.broker_url:
         return f"answers; {sum(Jobs(settings.broker_url).waiting(*QUEUES))} tasks wait"
     return f"embedded: cxrnode up starts {broker.command(settings.node.run_dir)[0].rpartition('/')[2]}"
+
+
+def _clock(settings: Settings, now: Callable[[], datetime]) -> str:
+    """Against those of ledger and broker: leases and retries are measured from moments that other hosts noted."""
+    ledger, apart = Ledger(settings.ledger_url), {}
+    if (at := clock.server(ledger)) is not None:
+        apart["ledger"] = abs(now() - at).total_seconds()
+    ledger.close()
+    if settings.queue.broker_url:
+        apart["broker"] = abs(Jobs(settings.broker_url).clock() - now()).total_seconds()
+    told = "".join(f", the {whose}'s {seconds:.1f} s from it" for whose, seconds in apart.items())
+    if max(apart.values(), default=0) > APART_S:
+        raise SettingsError(f"this clock says {now():%H:%M:%S} UTC{told}; wanted {APART_S:g} s at the most")
+    return f"{now():%Y-%m-%d %H:%M:%S} UTC{told}"
+
+
+def _audit(settings: Settings) -> str:
+    """Nothing is written: where the folder is not there yet, the first of those above it that is has to be ours."""
+    folder = folder_of(settings)
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise AuditUnavailable(f"{there} cannot be written; wanted a folder for the audit trail")
+    if settings.audit.syslog == "off":
+        return f"kept in {folder}, sent to no collector"
+    return f"kept in {folder}; {settings.audit.where} {reach(settings.audit)}"
 
 
 def _weights(settings: Settings) -> str:
@@ -138,7 +194,7 @@ def _destination(settings: Settings, destination: Destination) -> str:
         if sender.return_port is None:
             found.append(f"nothing can be sent to {sender.ae_title}: no return_port")
             continue
-        found += [_peer(settings, destination.at(sender.called, host, sender.return_port)) for host in sender.hosts]
+        found += [_peer(settings, destination.at(sender.source(host))) for host in sender.hosts]
         if len(sender.hosts) < len(sender.addresses):
             found.append(f"{sender.called} at whichever of {', '.join(sender.addresses)} it sends from: not tried")
     return "; ".join(found) or "no sender is listed in receiving.senders: nothing can be sent"
@@ -154,7 +210,7 @@ def _peer(settings: Settings, destination: Destination) -> str:
         raise PeerRefused(told, SOP_CLASS_NOT_SUPPORTED)
     taken = ", ".join(classes) or "nothing"
     committing = _commitment(settings, destination)
-    where = f"{destination.ae_title} at {destination.host}:{destination.port}"
+    where = f"{destination.ae_title} at {destination.host}:{destination.port}{' over TLS' if destination.tls else ''}"
     return f"{where} answers C-ECHO and takes {taken}; {committing}"
 
 

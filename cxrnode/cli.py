@@ -11,6 +11,8 @@ import typer
 
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
+from cxrnode.backup.commands import app as backup
+from cxrnode.custody import app as custody
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
 from cxrnode.unswept import unswept
@@ -33,7 +35,9 @@ Files = Annotated[
 CallingAe = Annotated[str, typer.Option(help="The AE title that sent them, for routes that ask: a file cannot tell.")]
 rules = typer.Typer(no_args_is_help=True, help="Look at the rules and routes in the settings without running a node.")
 app.add_typer(rules, name="rules")
+app.add_typer(custody)
 app.add_typer(backfill)
+app.add_typer(backup)
 app.add_typer(laboratory)
 
 
@@ -56,6 +60,7 @@ def settings_file(
     if version:
         typer.echo(f"cxrnode {__version__}")
         raise typer.Exit
+    os.umask(0o077)  # whatever a command writes may have a patient in it, or a secret
     if config is not None:
         os.environ["CXRNODE_CONFIG"] = str(config.absolute())
 
@@ -71,14 +76,20 @@ def up() -> None:
 @app.command()
 def receive() -> None:
     """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
-    with unswept():
-        from cxrnode.entrance import Entrance
+    from cxrnode.metrics.files import begin
 
-        entrance = Entrance(_start())
+    with unswept():
+        settings = _start()
+        begin(settings, settings.metrics.receiver_port)  # before anything that counts is imported
+        from cxrnode.entrance import Entrance
+        from cxrnode.shift import at_work
+
+        entrance = Entrance(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: entrance.stop())
-    if not entrance.run():
-        raise typer.Exit(1)
+    with at_work(settings, "receiver"):
+        if not entrance.run():
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -88,11 +99,17 @@ def work(
     ] = Role.ANALYSE,
 ) -> None:
     """Run one worker: Celery's prefork pool for one role."""
+    from cxrnode.metrics.files import begin
+
     with unswept():
+        settings = _start()
+        ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}
+        begin(settings, ports[role])  # before anything that counts is imported
+        from cxrnode.shift import at_work
         from workers.start import work as run
 
-        settings = _start()
-    run(settings, role.value)
+    with at_work(settings, f"worker ({role.value})"):
+        run(settings, role.value)
 
 
 @app.command()
@@ -110,24 +127,19 @@ def status(
     recount: Annotated[
         bool, typer.Option("--recount", help="Count every study anew, and mend the running count where it is wrong.")
     ] = False,
+    watch: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.1, help="Say it again every so often, until Ctrl-C.")
+    ] = None,
 ) -> None:
     """Say where every received instance is; the sum is what was received."""
-    from cxrnode.status import show
+    from cxrnode.status import show, show_again
 
-    if not show(_start("warning"), as_json=json, limit=limit, count_all=recount):
+    if watch is not None:
+        if json or recount:
+            raise typer.BadParameter("--watch prints tables of the running count; wanted without --json and --recount")
+        show_again(_start("warning"), limit=limit, every_s=watch)
+    elif not show(_start("warning"), as_json=json, limit=limit, count_all=recount):
         raise typer.Exit(1)
-
-
-@app.command()
-def trace(
-    study: Annotated[str, typer.Argument(help="A study's key or UID.", metavar="STUDY")],
-    uids: Annotated[bool, typer.Option("--uids", help="Print the SOP Instance UIDs as well.")] = False,
-    json: Json = False,
-) -> None:
-    """Print what happened to one study and when: received, complete, analysed, sent, withdrawn, and what waits."""
-    from cxrnode.trace import trace as run
-
-    run(_start("warning"), study, with_uids=uids, as_json=json)
 
 
 @app.command()
@@ -161,17 +173,6 @@ def retry(
 
 
 @app.command()
-def purge(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which studies would go.")] = False,
-    json: Json = False,
-) -> None:
-    """Delete the images and results of finished studies older than retention.keep_days; the node does so by itself."""
-    from cxrnode.purge import purge as run
-
-    run(_start("warning"), dry_run=dry_run, as_json=json)
-
-
-@app.command()
 def withdraw(
     reason: Annotated[str, typer.Option(help="Why, in a sentence; it goes into the rejection notes and the ledger.")],
     model: Annotated[str | None, typer.Option(help="Results of this model: its name, or name and version.")] = None,
@@ -202,21 +203,6 @@ def analyse(
 
     if not analyse_files(paths, _start("warning"), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
-
-
-@app.command()
-def show(
-    wanted: Annotated[
-        list[str],
-        typer.Argument(help="A study's key or UID, result files, or folders of them.", metavar="STUDY|FILE|DIR..."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the pages and pictures.")] = Path("show-out"),
-    json: Json = False,
-) -> None:
-    """Show results without a viewer: reports as HTML, all else as PNG, and an index; works offline."""
-    from cxrnode.show import show as run
-
-    run(wanted, _start("warning"), out, as_json=json)
 
 
 @rules.command("test")

@@ -105,6 +105,10 @@ def write_settings(folder: Path, receiver_port: int, archive_port: int, flower_p
         reserve_gb = 0.2
         [flower]
         port = {flower_port}
+        [metrics]
+        receiver_port = 0
+        analysis_port = 0
+        delivery_port = 0
         [[destinations]]
         name = "archive"
         ae_title = "{ARCHIVE_AE}"

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from cxrnode.certificates import Tls
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
 from cxrnode.part import AeTitle, Name, Part, Port, Positive
@@ -63,6 +64,7 @@ class Destination(Part):
     """A PACS that results go to, and which of them it is sent.
 
     With `return_to_sender` it stands for whoever sent the study, and has no AE title, host and port of its own.
+    `tls_name` is the name that its certificate must have, where that is not the host.
     """
 
     name: Name
@@ -70,6 +72,8 @@ class Destination(Part):
     host: str
     port: Port
     return_to_sender: bool = False
+    tls: Tls = False
+    tls_name: str = ""
     timeout_s: Positive = 30.0
     commitment: Literal["if offered", "required", "off"] = "if offered"
     commitment_timeout_s: Positive = 3600.0
@@ -85,10 +89,10 @@ class Destination(Part):
             raise ValueError(f"{told}: return_port and return_ae_title of the sender say them")
         return given | NOWHERE
 
-    def at(self, ae_title: str, host: str, port: int) -> "Destination":
+    def at(self, there: "Destination") -> "Destination":
         """This, of a study that came from there."""
-        there = {"ae_title": ae_title, "host": host, "port": port, "return_to_sender": False}
-        return self.model_copy(update=there)
+        place = {key: getattr(there, key) for key in ("ae_title", "host", "port", "tls", "tls_name")}
+        return self.model_copy(update=place | {"return_to_sender": False})
 
 
 def families_wanted(destinations: Sequence[Destination]) -> Mapping[Outcome, frozenset[Family]]:

@@ -30,6 +30,7 @@ from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
 from cxrnode.seats import NoSeatError, Seats
 from cxrnode.settings import Receiving
+from cxrnode.tls import Connection
 
 LOG = logger("doorway")
 LARGEST_PDU = 2**20
@@ -57,8 +58,8 @@ class Doorway:
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
-        self._seats = seats or Seats(settings.max_associations, settings.max_associations_per_sender)
-        self._ended, self._most_waiting = ended, max(1, MOST_WAITING // processes)
+        self._seats = seats or Seats(settings.max_associations)
+        self.ended, self._most_waiting = ended, max(1, MOST_WAITING // processes)
         self._lock = threading.Lock()
         self._waiting: list[Association] = []
         self._seated: dict[Association, int] = {}
@@ -102,7 +103,8 @@ class Doorway:
     def refusal(self, association: Association, calling_ae: str) -> str:
         """Why there is no seat for this association, empty when it has one now."""
         try:
-            seat = self._seats.take(calling_ae, association.requestor.address)
+            address = association.requestor.address
+            seat = self._seats.take(calling_ae, address, self._settings.seats_of(calling_ae, address))
         except NoSeatError as none:
             return str(none)
         with self._lock:
@@ -131,7 +133,7 @@ class Doorway:
                 seat = self._seated.pop(association, None)
             if seat is not None:
                 self._seats.leave(seat)
-            self._ended()
+            self.ended()
 
 
 def received(connection: socket, size: int) -> bytes:
@@ -144,8 +146,11 @@ def received(connection: socket, size: int) -> bytes:
 def wait_at_most(connection: socket, seconds: float) -> None:
     """Let each call end after so long, by the kernel's clock (SO_RCVTIMEO): one then reads a PDU, however it comes.
 
-    By Python's clock each piece of it would have its own wait.
+    By Python's clock each piece of it would have its own wait. A connection over TLS sees to that itself.
     """
+    if isinstance(connection, Connection):
+        connection.settimeout(seconds)
+        return
     connection.settimeout(None)
     timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
     for direction in (SO_RCVTIMEO, SO_SNDTIMEO):

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from select import POLLOUT, poll
 from socket import AF_INET, AF_INET6, create_server, socket
 from typing import NoReturn
@@ -21,11 +22,17 @@ from typing import NoReturn
 from pydicom import config
 
 from cxrnode.acceptors import GRACE_S, Acceptors, Hatch, wait_for
+from cxrnode.audit.alerts import Alerts
+from cxrnode.audit.recorder import Recorder
 from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import Ledger, commitments
 from cxrnode.log import logger
+from cxrnode.metrics import zeros
+from cxrnode.metrics.port import serve
+from cxrnode.metrics.state import State
+from cxrnode.porch import require
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
 from cxrnode.seats import Seats
@@ -47,13 +54,15 @@ class Entrance:
     """What `cxrnode receive` runs."""
 
     def __init__(self, settings: Settings) -> None:
+        require(settings.receiving.tls)
         self._settings = settings
         self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes
         receiving = settings.receiving
-        self._seats = Seats(receiving.max_associations, receiving.max_associations_per_sender)
+        self._seats = Seats(receiving.max_associations)
         self._processes = receiving.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
         self._stopping = False
+        self._alerts = Alerts(Recorder(settings, "receiver"))
         self._receipts = -1
         self._untold: deque[bytes] = deque(maxlen=MOST_UNTOLD)
         self._telling, self._behind = threading.Lock(), False
@@ -116,7 +125,9 @@ class Entrance:
         node, receiving = self._settings.node, self._settings.receiving
         reports = Reports(self._settings.destinations, receiving.senders, self.keep)
         doorway = Doorway(receiving, self._seats, self._processes, hatch.ended)
-        receiver = Receiver(node.ae_title, receiving, self._spool, self.note, reports, doorway)
+        receiver = Receiver(
+            node.ae_title, receiving, self._spool, self.note, reports, doorway=doorway, alert=self._alert
+        )
         receiver.wait()
         while (connection := hatch.connection()) is not None:
             try:
@@ -126,6 +137,9 @@ class Entrance:
                 hatch.ended()
         receiver.stop()
         self._ledger.close()
+
+    def _alert(self, calling_ae: str, address: str, reason: str) -> None:
+        self._alerts.refused(calling_ae, address, reason, datetime.now(UTC))
 
     def _tell(self, line: str) -> None:
         """Tell the intake, now or when it listens again: no image waits for it."""
@@ -190,6 +204,8 @@ def _take_in(settings: Settings, inbox: int) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         reception = Reception(settings)
         threading.Thread(target=_listen, args=(inbox, reception), daemon=True).start()
+        zeros.of_receiver(settings.receiving)
+        serve(settings.metrics.host, settings.metrics.receiver_port, partial(State, settings))
         reception.run()
     except BaseException as error:  # noqa: BLE001  nothing may get past here: it is a copy of the receiver's process
         LOG.error("intake ended", reason=type(error).__name__)

@@ -6,7 +6,9 @@ CxrNodeError
 │  ├─ BrokerUnavailable      Redis/Valkey does not answer
 │  ├─ DeviceLost             the GPU has failed, and this process cannot use it again
 │  ├─ LedgerUnavailable      the ledger's database does not answer; receipts wait on the disk
-│  └─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
+│  ├─ SpoolFull              the disk is below receiving.reserve_gb, or has no room for a result
+│  ├─ AuditUnavailable       the audit trail cannot be written: nobody is shown a study then
+│  └─ StillOwed              a study is to be erased, and something of it is under way or owed
 └─ Permanent             the same again would end the same way
    ├─ SettingsError          every fault of a settings file in one message
    ├─ NotApplicable          not a frontal chest radiograph: counted, nothing sent
@@ -47,6 +49,14 @@ class LedgerUnavailable(Retryable):
 
 class SpoolFull(Retryable):
     """The disk under the spool has less room than receiving.reserve_gb, or than a result needs."""
+
+
+class AuditUnavailable(Retryable):
+    """The audit trail cannot be written; the text names its folder."""
+
+
+class StillOwed(Retryable):
+    """A study cannot be erased yet; the text says what of it is under way or owed."""
 
 
 class Permanent(CxrNodeError):

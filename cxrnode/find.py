@@ -23,6 +23,8 @@ from cxrnode.seen import Seen
 from cxrnode.span import EVER, Span
 
 Ask = Callable[[Dataset], Iterator[Dataset | None]]
+Tell = Callable[[Dataset], None]
+"""Is told each question before it is put."""
 FEW, LONGEST_SPAN_DAYS = 250, 64
 """After a question with few matches the next is about twice as many days, up to this."""
 UIDS_AT_A_TIME = 50
@@ -31,13 +33,13 @@ ACCESSION = re.compile(r"[^\\*?\x00-\x1f\x7f]{1,16}")
 MOST_SERIES = 1000
 
 
-def find_studies(archive: Archive, calling_ae: str, criteria: Criteria) -> Iterator[Entry]:
+def find_studies(archive: Archive, calling_ae: str, criteria: Criteria, tell: Tell | None = None) -> Iterator[Entry]:
     """The studies of a PACS that meet the criteria, each once and by date, as they are found.
 
     Raises PeerUnavailable and PeerRefused with the reason; 0xA700 where the PACS caps its answers to the narrowest
     question, or heeds no date.
     """
-    with _asking(archive, calling_ae) as ask, Seen() as seen:
+    with _asking(archive, calling_ae, tell) as ask, Seen() as seen:
         for match in chain.from_iterable(_spans(ask, archive, criteria)):
             if not match.study:
                 yield _unnamed(archive, match)
@@ -45,12 +47,12 @@ def find_studies(archive: Archive, calling_ae: str, criteria: Criteria) -> Itera
                 yield _entry(match)
 
 
-def resolve(archive: Archive, calling_ae: str, names: Iterable[str]) -> Iterator[Entry]:
+def resolve(archive: Archive, calling_ae: str, names: Iterable[str], tell: Tell | None = None) -> Iterator[Entry]:
     """The studies that a list of Study Instance UIDs and accession numbers names, each once, in the list's order.
 
     What the PACS does not know is an entry with the verdict "not found" and the reason. Raises as `find_studies` does.
     """
-    with _asking(archive, calling_ae) as ask, Seen() as seen:
+    with _asking(archive, calling_ae, tell) as ask, Seen() as seen:
         left = (name.strip() for name in names)
         while some := list(islice(left, UIDS_AT_A_TIME)):
             known = _known(ask, [name for name in some if _is_uid(name)])
@@ -64,15 +66,23 @@ def resolve(archive: Archive, calling_ae: str, names: Iterable[str]) -> Iterator
 
 
 @contextmanager
-def _asking(archive: Archive, calling_ae: str) -> Iterator[Ask]:
+def _asking(archive: Archive, calling_ae: str, tell: Tell | None) -> Iterator[Ask]:
+    def told(ask: Ask) -> Ask:
+        def telling(question: Dataset) -> Iterator[Dataset | None]:
+            if tell is not None:
+                tell(question)
+            return ask(question)
+
+        return telling
+
     if archive.retrieve == "web":
         from cxrnode.web import Searching
 
         with Searching(archive) as searching:
-            yield searching.ask
+            yield told(searching.ask)
     else:
         with Asking(archive.peer, calling_ae) as asking:
-            yield asking.ask
+            yield told(asking.ask)
 
 
 def _spans(ask: Ask, archive: Archive, criteria: Criteria) -> Iterator[list[StudyMatch]]:

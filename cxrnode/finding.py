@@ -163,6 +163,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What a model's own films looked like to it: how many fell in each tenth of probability, and which they were."""
+
+    source: str
+    tenths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """What a result must say of the model that made it; taken from the model's card.
 
@@ -189,6 +197,8 @@ class Algorithm:
     explanation: MapMethod = MapMethod.GRAD_CAM
     side: int = 224
     """the longer side of what the network is fed, in pixels"""
+    reference: Reference | None = None
+    """at the card's prevalence; None: the card has none"""
 
     def judge(self, probability: float) -> Outcome:
         """Positive at or above the operating point."""

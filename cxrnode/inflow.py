@@ -6,9 +6,9 @@ All that is there is read at once, for each call of the system costs several sen
 """
 
 import struct
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from select import POLLIN, poll
 from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_WAITALL, TCP_QUICKACK, socket
 from typing import Any, Protocol, cast
 
@@ -22,6 +22,8 @@ from cxrnode.draft import MOST_PIECES
 from cxrnode.errors import Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.log import logger
+from cxrnode.metrics import counts
+from cxrnode.tls import has_come
 
 LOG = logger("inflow")
 READY = "Sta6"
@@ -67,8 +69,7 @@ class Inflow:
         self._doorway, self._largest = doorway, largest_mb * MB
         self._dul = self._association.dul
         self._socket: socket = self._dul.socket.socket
-        self._poll = poll()
-        self._poll.register(self._socket, POLLIN)
+        self._has_come = has_come(self._socket)
         self._dul.socket.recv = self._received
         self._ordinary: Callable[[], bool] = self._dul._is_transport_event  # noqa: SLF001
         self._dul._is_transport_event = self._whatever_happens  # noqa: SLF001
@@ -137,7 +138,7 @@ class Inflow:
         if self._from < self._to:
             return True
         self._write_out()
-        return bool(self._poll.poll(0 if self._request is None else SLICE_MS))
+        return self._has_come(0 if self._request is None else SLICE_MS)
 
     def _take_pdu(self) -> None:
         """Raises OSError when it does not come whole and in time, Unreadable when it is none."""
@@ -233,7 +234,8 @@ class Inflow:
             status, comment = arrival.finish()
         finally:
             arrival.drop()
-        self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._poll.poll(0) else 0
+        counts.answered(self._association.requestor.ae_title.strip(), status, self._size, time.time())
+        self._ahead = self._ahead + 1 if self._more or self._from < self._to or self._has_come(0) else 0
         if self._ahead > MOST_AHEAD:
             raise Overload(f"{self._ahead} messages were sent ahead of their answers; wanted one")
         largest = self._association.requestor.maximum_length or 0

@@ -1,5 +1,7 @@
 """Task names, queues and payloads (a random key, nothing else), and the only Celery client of this package."""
 
+from datetime import UTC, datetime
+
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import ConnectionError as RedisConnectionError
@@ -46,6 +48,15 @@ class Jobs:
                 return [int(length) for length in asked.execute()]
         except (OperationalError, RedisError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+
+    def clock(self) -> datetime:
+        """What time it is for the broker (UTC). Raises BrokerUnavailable."""
+        try:
+            with self._client.pool.acquire(block=True) as connection:
+                seconds, microseconds = connection.default_channel.client.time()
+        except (OperationalError, RedisError, OSError) as error:
+            raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
     def close(self) -> None:
         """Let the connections go."""

@@ -117,6 +117,21 @@ def maps(
 
 
 @app.command()
+def reference(
+    model: Annotated[str, typer.Argument(help="A name in the zoo, or a model's folder.", metavar="MODEL")],
+    note: Annotated[bool, typer.Option("--note", help="Write it onto the model's card.")] = False,
+    json: Json = False,
+) -> None:
+    """Make what drift is held against from a model's validation split: its films by tenths of probability."""
+    from cxrnode.settings import load
+    from models.card import find
+    from models.evaluation.reference import reference as run
+
+    folder = Path(model) if (Path(model) / "card.toml").is_file() else find(model, load().model.zoo)
+    run(folder, noted=note, as_json=json)
+
+
+@app.command()
 def shortcut(  # noqa: PLR0913
     model: Annotated[str, typer.Argument(help="A model that comes with the node, or a model's folder.")],
     data: Annotated[Path, typer.Argument(help="Folder of the films and their manifest.", exists=True)],

@@ -62,9 +62,15 @@ class Answer:
 
 
 class Inquiries:
-    """The questions under way; `wake` is called whenever an answer is there to be fetched."""
+    """The questions under way; `wake` is called whenever an answer is there to be fetched.
 
-    def __init__(self, calling_ae: str, wake: Callable[[], None]) -> None:
+    `tell` is told whom each is put to, and the identifier, before it is.
+    """
+
+    def __init__(
+        self, calling_ae: str, wake: Callable[[], None], tell: Callable[[Destination, Dataset], None] | None = None
+    ) -> None:
+        self._tell = tell
         self._calling_ae = calling_ae
         self._wake = wake
         self._asking: set[tuple[str, str, int]] = set()
@@ -86,6 +92,8 @@ class Inquiries:
     def _ask(self, question: Question, source: Destination) -> None:
         said, instances = Said.NO_ANSWER, None
         try:
+            if self._tell is not None:
+                self._tell(source, _question(question.study_instance_uid))
             instances = count_instances(source, self._calling_ae, question.study_instance_uid)
             said = Said.SILENT if instances is None else Said.COUNT
         except PeerRefused:
@@ -98,13 +106,17 @@ class Inquiries:
 
 
 def _counts(association: Association, source: Destination, study_instance_uid: str) -> Iterator[int | None]:
+    for match in answers(association, source, _question(study_instance_uid), MOST_ANSWERS, source.timeout_s):
+        if match is not None and text_in(match, "StudyInstanceUID") == study_instance_uid:
+            yield count_in(match, "NumberOfStudyRelatedInstances")
+
+
+def _question(study_instance_uid: str) -> Dataset:
     request = Dataset()
     request.QueryRetrieveLevel = "STUDY"
     request.StudyInstanceUID = study_instance_uid
     request.NumberOfStudyRelatedInstances = None
-    for match in answers(association, source, request, MOST_ANSWERS, source.timeout_s):
-        if match is not None and text_in(match, "StudyInstanceUID") == study_instance_uid:
-            yield count_in(match, "NumberOfStudyRelatedInstances")
+    return request
 
 
 def _where(source: Destination) -> tuple[str, str, int]:

@@ -6,9 +6,10 @@ From destinations it takes what they report of storage commitment (N-EVENT-REPOR
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from socket import socket
-from typing import cast
+from typing import Any, cast
 
 from pydicom import Dataset
 from pydicom.uid import UID, AllTransferSyntaxes
@@ -25,13 +26,17 @@ from cxrnode.arrival import Sent, StoreArrival, StoreStatus
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
 from cxrnode.cstore import Request
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
-from cxrnode.errors import Unreadable
+from cxrnode.errors import PeerUnavailable, Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.inflow import Inflow
 from cxrnode.log import logger
+from cxrnode.metrics import counts
+from cxrnode.porch import Alert, Porch
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from cxrnode.sender import plain
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
+from cxrnode.tls import names_of
 
 LOG = logger("receive")
 ENDS_WITHIN_S = 5.0
@@ -39,6 +44,9 @@ ENDS_WITHIN_S = 5.0
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)
 LOCAL_LIMIT_EXCEEDED = (0x02, 0x03, 0x02)
 """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+REFUSED_FOR = dict(
+    zip((CALLED_AE_NOT_RECOGNISED, CALLING_AE_NOT_RECOGNISED, LOCAL_LIMIT_EXCEEDED), counts.REFUSED_FOR, strict=True)
+)
 
 
 class Handed(ThreadedAssociationServer):
@@ -52,7 +60,7 @@ class Handed(ThreadedAssociationServer):
 
 
 class Receiver:
-    """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable.
+    """A Storage SCP over one spool; `note` is told every receipt after the bytes are durable, `alert` who was refused.
 
     `note` must not raise and must not wait long: Success is answered after it returns.
     """
@@ -64,7 +72,9 @@ class Receiver:
         spool: Spool,
         note: Callable[[Receipt], None],
         reports: Reports | None = None,
+        *,
         doorway: Doorway | None = None,
+        alert: Alert = lambda *_: None,
     ) -> None:
         self._ae_title = ae_title
         self._settings = settings
@@ -72,6 +82,8 @@ class Receiver:
         self._note = note
         self._reports = reports or Reports()
         self._doorway = doorway or Doorway(settings)
+        self._alert = alert
+        self.porch = Porch(settings.tls, alert) if settings.tls else None
         self._contexts: list[PresentationContext] = []
         self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None
@@ -96,6 +108,8 @@ class Receiver:
     def stop(self) -> None:
         """Close the listening socket and abort the associations that are open."""
         if self._server is not None:
+            if self.porch is not None:
+                self.porch.close()  # else a stalled handshake would be waited for
             if not isinstance(self._server, Handed):
                 self._server.shutdown()  # nobody else comes in
             associations = self._server.active_associations
@@ -130,6 +144,18 @@ class Receiver:
     def _serve(self, server: object) -> None:
         self._server = cast(ThreadedAssociationServer, server)
         self._server.contexts = []  # they would be copied for each connection, which takes 0.3 s
+        if self.porch is not None:
+            served = cast(Any, self._server).finish_request  # called in the connection's own thread
+            cast(Any, self._server).finish_request = partial(self._secured, self.porch, served)
+
+    def _secured(self, porch: Porch, served: Callable[[socket, Any], None], plain: socket, address: Any) -> None:
+        """Have a connection served once its handshake is made, in the connection's own thread."""
+        try:
+            connection = porch.secured(plain, address[0])
+        except PeerUnavailable:  # which the porch has told
+            self._doorway.ended()
+        else:
+            served(connection, address)
 
     def _on_open(self, event: Event) -> None:
         """Have what it stores taken past pynetdicom."""
@@ -143,20 +169,20 @@ class Receiver:
         if called != self._ae_title:
             fault, diagnostic = f"called AE title is not {self._ae_title}", CALLED_AE_NOT_RECOGNISED
         elif not self._offer(event.assoc, calling, address):
-            fault, diagnostic = (
-                "no entry of receiving.senders admits this AE title and address",
-                CALLING_AE_NOT_RECOGNISED,
-            )
+            fault, diagnostic = f"no entry of receiving.senders admits {self._of_whom}", CALLING_AE_NOT_RECOGNISED
         elif not (fault := self._doorway.refusal(event.assoc, calling)):
+            counts.accepted(calling)
             return
         else:
             diagnostic = LOCAL_LIMIT_EXCEEDED
         LOG.warning("association refused", reason=fault, calling_ae=calling, called_ae=called, address=address)
+        counts.refused(calling if admits(self._settings, calling, address) else "", REFUSED_FOR[diagnostic])
         _reject(event.assoc, diagnostic)
+        self._alert(calling, address, fault)
 
     def _offer(self, association: Association, calling: str, address: str) -> bool:
         """Storage to senders, storage commitment to destinations; False: this is neither."""
-        sender = admits(self._settings, calling, address)
+        sender = self._admits(association, calling, address)
         reporter = bool(self._reports.of(calling, address, sender=sender))
         acceptor = association.acceptor
         offered = {PUSH_MODEL: reporter, Verification: True}
@@ -166,8 +192,17 @@ class Receiver:
     def _on_report(self, event: Event) -> tuple[Dataset, None]:
         requestor = event.assoc.requestor
         calling, address = requestor.ae_title.strip(), requestor.address
-        names = self._reports.of(calling, address, sender=admits(self._settings, calling, address))
+        names = self._reports.of(calling, address, sender=self._admits(event.assoc, calling, address))
         return answer_report(event, lambda report: self._reports.keep(report, names))
+
+    def _admits(self, association: Association, calling: str, address: str) -> bool:
+        """Whether a sender is calling: by AE title, address and, over TLS, the name in its certificate."""
+        named = names_of(cast(Any, association.dul.socket).socket) if self.porch is not None else None
+        return admits(self._settings, calling, address, named)
+
+    @property
+    def _of_whom(self) -> str:
+        return f"this AE title, address{' and certificate' if self.porch else ''}"
 
     def _begin(self, association: Association, asked: Request, context: PresentationContext) -> StoreArrival:
         """What takes the data set that this association is about to send. Raises Unreadable for what is no storage."""
@@ -196,11 +231,15 @@ def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
     return ae
 
 
-def admits(settings: Receiving, ae_title: str, address: str) -> bool:
-    """Whether this AE title may call from this address; with no senders listed, any may from this machine alone."""
+def admits(settings: Receiving, ae_title: str, address: str, named: Collection[str] | None = None) -> bool:
+    """Whether this AE title may call from this address, with a certificate of these names (None: without TLS).
+
+    With no senders listed, any may from this machine alone.
+    """
     if not settings.senders:
-        return address.startswith("127.") or address == "::1"
-    return any(sender.admits(ae_title, address) for sender in settings.senders)
+        return plain(address).is_loopback
+    admitting = [sender for sender in settings.senders if sender.admits(ae_title, address)]
+    return any(named is None or sender.is_named(named) for sender in admitting)
 
 
 def is_stat(settings: Receiving, ae_title: str, address: str) -> bool:
@@ -223,3 +262,4 @@ def _reject(association: Association, diagnostic: tuple[int, int, int]) -> None:
 
 def _on_aborted(event: Event) -> None:
     LOG.warning("association aborted", address=event.assoc.requestor.address)
+    counts.ABORTED.inc()

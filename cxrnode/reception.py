@@ -5,7 +5,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from cxrnode.audit import arrivals as audited
+from cxrnode.audit.forward import Forwarder
+from cxrnode.audit.question import asked_by
+from cxrnode.audit.recorder import Recorder
+from cxrnode.canary import Canary
 from cxrnode.complete import ask, enter, next_closing, reconcile, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.faultpoints import Point, reached
@@ -24,6 +30,10 @@ GATHER_S = 0.1
 """So long receipts are gathered after the first, that a stream of them costs the ledger few transactions."""
 LOOK_EVERY = timedelta(seconds=5)
 """How often it looks through one more of the 256 parts of the disk for receipts that the ledger does not know."""
+AUDIT_EVERY = timedelta(seconds=2)
+"""How often it looks for what has come and the audit trail has not been told."""
+CANARY_EVERY = timedelta(seconds=2)
+"""How often it looks whether a canary is to be sent, or has come back."""
 SETTLE_EVERY, BITES = timedelta(seconds=10), 5
 """How often it settles finished studies in the running count, when there were few the last time; and how many bites."""
 
@@ -38,15 +48,21 @@ class Reception:
         self._jobs = Jobs(settings.broker_url)
         self._receipts: deque[Receipt] = deque()
         self._something = threading.Event()
-        self._inquiries = Inquiries(settings.node.ae_title, self._something.set)
         self._stopping = False
-        self._purge_at = self._settle_at = self._look_at = datetime.min.replace(tzinfo=UTC)
+        self._recorder = Recorder(settings, "receiver")
+        self._inquiries = Inquiries(settings.node.ae_title, self._something.set, asked_by(self._recorder))
+        self._forwarder = Forwarder(self._recorder.trail, settings.audit)
+        self._canary = Canary(settings, self._ledger, self._spool, self._recorder)
+        self._purge_at = self._settle_at = self._look_at = self._audit_at = datetime.min.replace(tzinfo=UTC)
+        self._canary_at = self._purge_at
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
 
     def run(self) -> None:
         """Take in and reconcile until `stop` is called."""
+        if self._settings.audit.syslog != "off":
+            threading.Thread(target=self._forwarder.run, daemon=True).start()
         try:
             while not self._stopping:
                 self._something.wait(self._pause_s(datetime.now(UTC)))
@@ -56,6 +72,8 @@ class Reception:
                 self._turn_whatever_happens(datetime.now(UTC))
         finally:
             self._take_in()
+            self._tell_all(datetime.now(UTC))
+            self._forwarder.stop()
             self._jobs.close()
             self._ledger.close()
 
@@ -93,8 +111,15 @@ class Reception:
                 self._something.set()
             self._close_at = next_closing(self._ledger, self._settings, now)
             if now >= self._purge_at:
-                more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now)
+                told = partial(self._recorder.removed, now=now, by_hand=False)
+                more = purge(self._ledger, self._spool, self._settings.retention.keep_days, now, told)
                 self._purge_at = now if more else now + PURGE_EVERY
+            if now >= self._audit_at:
+                self._audit_at = now + AUDIT_EVERY
+                audited.tell(self._ledger, self._spool, self._recorder, self._settings.receiving.quiet_s, now)
+            if now >= self._canary_at:
+                self._canary_at = now + CANARY_EVERY
+                self._canary.turn(now)
             if now >= self._settle_at:
                 more = all(tallies.settle(self._ledger) == tallies.BITE for _ in range(BITES))
                 self._settle_at = now if more else now + SETTLE_EVERY
@@ -120,6 +145,13 @@ class Reception:
                 reached(Point.BEFORE_INGEST)
                 enter(self._ledger, arrived)
                 reached(Point.AFTER_INGEST)
+        except LedgerUnavailable as error:
+            self._lost_touch(error)
+
+    def _tell_all(self, now: datetime) -> None:
+        """The trail is told of all that has come before the process ends; while the ledger is away, by the next one."""
+        try:
+            audited.tell(self._ledger, self._spool, self._recorder, 0.0, now)
         except LedgerUnavailable as error:
             self._lost_touch(error)
 

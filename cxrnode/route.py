@@ -25,6 +25,7 @@ class Route(Part):
     calling_ae: Annotated[tuple[AeTitle, ...], Field(min_length=1)] | None = None
     model: Annotated[str, Field(min_length=1)]
     prevalence: Prevalence | None = None
+    shadow: str | None = None
     destinations: tuple[Name, ...] | None = None
     stat: bool = False
 
@@ -49,6 +50,8 @@ def route_faults(
     if len(set(names)) != len(names):
         yield f"routes share a name: {', '.join(names)}; wanted one name each"
     for route in routes:
+        if route.shadow == route.model:
+            yield f"route {route.name}: shadow = {route.shadow!r} is its model; wanted another, or none"
         for name in route.destinations or ():
             if name not in destinations:
                 known = ", ".join(destinations) or "none is there"

@@ -1,7 +1,7 @@
 """Which route takes a study: its model, its destinations, and the first condition that each other route missed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
@@ -56,13 +56,18 @@ class Decision:
     trials: tuple[Trial, ...] = ()
     stat: bool = False
     """whether the route puts it before all that is not STAT"""
+    shadow: str = ""
+    """the model that reads it too, when nothing live waits, and of which nothing is sent"""
 
 
 def choices(settings: Settings) -> tuple[Choice, ...]:
-    """Every model that the settings may ask for, each once."""
+    """Every model that the settings may ask for, each once; those that read live before those that are shadows."""
     if not settings.routes:
-        return (Choice(settings.model.name, settings.model.prevalence),)
-    return tuple(dict.fromkeys(_choice(route, settings) for route in settings.routes))
+        live = [(Choice(settings.model.name, settings.model.prevalence), settings.model.shadow)]
+    else:
+        live = [(_choice(route, settings), _shadow(route, settings)) for route in settings.routes]
+    shadows = [Choice(shadow, choice.prevalence) for choice, shadow in live if shadow]
+    return tuple(dict.fromkeys([*(choice for choice, _ in live), *shadows]))
 
 
 def decide(study: Study, settings: Settings) -> Decision:
@@ -70,16 +75,23 @@ def decide(study: Study, settings: Settings) -> Decision:
 
     Without any route the model and the destinations of the settings.
     """
-    everywhere = tuple(destination.name for destination in settings.destinations)
+    everywhere = tuple(one.name for one in settings.destinations if one.name != settings.canary.destination)
     if not settings.routes:
-        return Decision("", choices(settings)[0], everywhere)
+        return Decision("", choices(settings)[0], everywhere, shadow=settings.model.shadow)
     trials = tuple(_trials(study, settings))
     asked = _asked(trials)
     for number, route in enumerate(settings.routes):
         if any(trial.misses[number] is None for trial in asked):
             destinations = everywhere if route.destinations is None else route.destinations
-            return Decision(route.name, _choice(route, settings), destinations, trials=trials, stat=route.stat)
+            choice, shadow = _choice(route, settings), _shadow(route, settings)
+            return Decision(route.name, choice, destinations, trials=trials, stat=route.stat, shadow=shadow)
     return Decision("", None, (), _nobody(asked[0]) if asked else "", trials)
+
+
+def of_canary(decision: Decision, settings: Settings) -> Decision:
+    """What happens to a canary: a model reads it whatever the routes say, for its own destination alone."""
+    to = (settings.canary.destination,) if settings.canary.destination else ()
+    return replace(decision, choice=decision.choice or choices(settings)[0], destinations=to)
 
 
 def first_miss(dataset: Dataset, calling_ae: str, route: Route, rules: Rules) -> Miss | None:
@@ -135,3 +147,9 @@ def _nobody(trial: Trial) -> str:
 
 def _choice(route: Route, settings: Settings) -> Choice:
     return Choice(route.model, settings.model.prevalence if route.prevalence is None else route.prevalence)
+
+
+def _shadow(route: Route, settings: Settings) -> str:
+    """Its own, else that of [model], unless that reads here anyway."""
+    shadow = settings.model.shadow if route.shadow is None else route.shadow
+    return "" if shadow == route.model else shadow

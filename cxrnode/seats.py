@@ -14,21 +14,21 @@ class NoSeatError(Exception):
 
 
 class Seats:
-    """So many places in all, and so many for one sender; made before the processes are, and held by them together."""
+    """So many places in all; made before the processes are, and held by them together."""
 
-    def __init__(self, most: int, most_per_sender: int) -> None:
-        self._most, self._most_per_sender = most, most_per_sender
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._places = mmap.mmap(-1, most * DIGEST)
         self._lock = get_context("fork").Lock()
 
-    def take(self, calling_ae: str, address: str) -> int:
-        """A place for this sender, to be left again. Raises NoSeatError."""
+    def take(self, calling_ae: str, address: str, most_per_sender: int) -> int:
+        """A place for this sender, which may have so many, to be left again. Raises NoSeatError."""
         who = hashlib.blake2b(f"{calling_ae}\n{address}".encode(), digest_size=DIGEST).digest()
         with self._lock:
             sitting = [self._places[at : at + DIGEST] for at in range(0, self._most * DIGEST, DIGEST)]
             if FREE not in sitting:
                 raise NoSeatError("too many associations")
-            if sitting.count(who) >= self._most_per_sender:
+            if sitting.count(who) >= most_per_sender:
                 raise NoSeatError("too many associations of this AE title and address")
             place = sitting.index(FREE)
             self._places[place * DIGEST : (place + 1) * DIGEST] = who

@@ -6,20 +6,22 @@ here. `config/node.example.toml` lists every setting with its default, unit and 
 
 import os
 import tomllib
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.archive import Archive
+from cxrnode.certificates import Certificates, Tls, absent_files, with_shared_certificates
+from cxrnode.collector import Audit
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
-from cxrnode.language import languages
-from cxrnode.part import AeTitle, Part, Port, Positive, Prevalence
+from cxrnode.options import Delivery, FlowerSettings, Log, ModelChoice, Pixels, Queue, Results, Worker
+from cxrnode.part import AeTitle, Part, Port, Positive
+from cxrnode.quality import CanarySettings, DriftSettings, canary_faults
 from cxrnode.route import Route, route_faults
 from cxrnode.sender import Sender
 from cxrnode.uids import digest_of
@@ -54,56 +56,23 @@ class Receiving(Part):
     senders: tuple[Sender, ...] = ()
     storage_classes: Literal["all"] | tuple[str, ...] = "all"
     processes: int = Field(default=0, ge=0, le=64)
+    tls: Tls = False
     max_associations: int = Field(default=32, ge=1, le=1000)
     max_associations_per_sender: int = Field(default=8, ge=1, le=1000)
     largest_instance_mb: int = Field(default=1024, ge=1, le=1024)
     reserve_gb: float = Field(default=1.0, ge=0)
     network_timeout_s: Positive = 60.0
 
+    def seats_of(self, ae_title: str, address: str) -> int:
+        """Associations at a time of this AE title at this address: its sender's own number, or that of all."""
+        own = [one.max_associations for one in self.senders if one.max_associations and one.admits(ae_title, address)]
+        return max(own, default=self.max_associations_per_sender)
+
 
 class Ledger(Part):
     """The database that knows the state of every study."""
 
     url: str = ""
-
-
-class Queue(Part):
-    """How work reaches the workers, and how long one may hold it."""
-
-    broker_url: str = ""
-    time_limit_s: int = Field(default=300, ge=5)
-    lease_s: int = Field(default=360, ge=1)
-    max_attempts: int = Field(default=3, ge=1)
-    studies_per_task: int = Field(default=8, ge=1, le=256)
-    replay_studies_per_task: int = Field(default=1, ge=1, le=256)
-    reconcile_s: Positive = 1.0
-    resubmit_s: Positive = 10.0
-
-
-class Worker(Part):
-    """The processes that hold the model."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(default=1, ge=1, le=64)
-    threads: int = Field(default=1, ge=0)
-    delivery_processes: int = Field(default=2, ge=1, le=64)
-    gpu_batch: int = Field(default=16, ge=1, le=1024)
-    gpu_memory_gb: float = Field(default=0.0, ge=0)
-    gpu_precision: Literal["single", "half"] = "single"
-
-
-class ModelChoice(Part):
-    """Which model reads where no route says another, for which prevalence, and which segmenter finds lungs for all."""
-
-    name: str = "pneumonia-efficientnet-lite0"
-    prevalence: Prevalence | None = None
-    lungs: str = "lungs-unet"
-    zoo_dir: str = ""
-
-    @property
-    def zoo(self) -> Path | None:
-        """The folder of model folders; None is the one that comes with the program."""
-        return Path(self.zoo_dir) if self.zoo_dir else None
 
 
 class Rules(Part):
@@ -119,60 +88,19 @@ class Rules(Part):
     gate: Literal["refuse", "warn", "off"] = "refuse"
 
 
-class Pixels(Part):
-    """How much of a film is decoded."""
-
-    jpeg_2000: Literal["model", "overlay", "film"] = "model"
-
-
-class Results(Part):
-    """What is made of a reading."""
-
-    overlay_longest_side: int = Field(default=1280, ge=256, le=4096)
-    not_localised: Literal["say", "draw"] = "say"
-    language: str = "en"
-
-    @field_validator("language")
-    @classmethod
-    def _there_is(cls, language: str) -> str:
-        if language not in languages():
-            raise ValueError(f"there is no such language; wanted one of {', '.join(languages())}")
-        return language
-
-
-class Delivery(Part):
-    """How often and how long a delivery is tried again."""
-
-    first_retry_s: Positive = 5.0
-    longest_retry_s: Positive = 600.0
-    give_up_after_h: Positive = 72.0
-
-    @property
-    def give_up(self) -> timedelta:
-        """How long a delivery is tried."""
-        return timedelta(hours=self.give_up_after_h)
-
-
 class Retention(Part):
     """How long the bytes of finished studies are kept."""
 
     keep_days: float = Field(default=0.0, ge=0)
 
 
-class FlowerSettings(Part):
-    """The operators' window on the queue."""
+class Metrics(Part):
+    """Where Prometheus is answered: a port for each service, 0 for none."""
 
-    enabled: bool = True
     host: str = "127.0.0.1"
-    port: Port = 5555
-    user: str = Field(default="operator", pattern=r"^[A-Za-z0-9_.-]+$")
-    password: str = ""
-
-
-class Log(Part):
-    """What is written to standard error, one JSON object a line."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    receiver_port: int = Field(default=11120, ge=0, le=65535)
+    analysis_port: int = Field(default=11121, ge=0, le=65535)
+    delivery_port: int = Field(default=11122, ge=0, le=65535)
 
 
 class Settings(BaseSettings):
@@ -188,6 +116,7 @@ class Settings(BaseSettings):
 
     node: Node = Node()
     receiving: Receiving = Receiving()
+    tls: Certificates = Certificates()
     ledger: Ledger = Ledger()
     queue: Queue = Queue()
     worker: Worker = Worker()
@@ -200,7 +129,11 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
     archives: tuple[Archive, ...] = ()
+    canary: CanarySettings = CanarySettings()
+    drift: DriftSettings = DriftSettings()
+    audit: Audit = Audit()
     flower: FlowerSettings = FlowerSettings()
+    metrics: Metrics = Metrics()
     log: Log = Log()
 
     @classmethod
@@ -215,6 +148,11 @@ class Settings(BaseSettings):
         """The environment before the file; nothing else is read."""
         return env_settings, init_settings
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_shared_certificates(cls, given: Any) -> Any:
+        return with_shared_certificates(given)
+
     @model_validator(mode="after")
     def _agree(self) -> "Settings":
         names = [destination.name for destination in self.destinations]
@@ -222,6 +160,13 @@ class Settings(BaseSettings):
         for what, called in {"destinations": names, "archives": [one.name for one in self.archives]}.items():
             if len(set(called)) != len(called):
                 faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
+        here = (self.receiving.host, self.receiving.quiet_s, self.receiving.senders)
+        faults += canary_faults(self.canary, *here, names, self.routes)
+        if self.model.shadow == self.model.name:
+            faults.append(f"model.shadow = {self.model.shadow!r} is model.name; wanted another model, or none")
+        over = {"receiving": self.receiving.tls} | {one.ae_title: one.return_tls for one in self.receiving.senders}
+        over |= {one.name: one.tls for one in self.destinations} | {one.name: one.tls for one in self.archives}
+        faults += absent_files(over)
         if self.queue.lease_s <= self.queue.time_limit_s:
             faults.append(
                 f"queue.lease_s = {self.queue.lease_s} is not above queue.time_limit_s = {self.queue.time_limit_s}; "
@@ -257,8 +202,8 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """The broker's URL: the one set, else the embedded broker's socket."""
-        return self.queue.broker_url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
+        """The broker's URL: the one set, with its password, else the embedded broker's socket. Raises SettingsError."""
+        return self.queue.url or f"redis+socket://{self.node.run_dir.absolute() / 'broker.sock'}"
 
     @property
     def most_attempts(self) -> int:

@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydicom import Dataset
 
+from cxrnode.audit.looking import looks
 from cxrnode.errors import Unknown, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import study_outcome
@@ -40,8 +42,9 @@ class Opened:
 def show(wanted: Sequence[str], settings: Settings, out: Path, *, as_json: bool) -> None:
     """Write what `wanted` names (files, folders, studies' keys or UIDs) below `out`, and print every path written.
 
-    Raises Unknown for a study that the ledger does not know, Unreadable for a file that is neither a result nor the
-    source of one that is given, and where there is no result at all.
+    The audit trail is told first who asked for a study. Raises AuditUnavailable where it cannot be told, Unknown for a
+    study that the ledger does not know, Unreadable for a file that is neither a result nor the source of one that is
+    given, and where there is no result at all.
     """
     opened = {text(file.dataset, "SOPInstanceUID"): file for name in wanted for file in _opened(name, settings)}
     _require_results(opened.values(), wanted)
@@ -114,8 +117,11 @@ def _held(name: str, settings: Settings) -> list[Path]:
         raise Unknown(
             f"{name!r} is no file, and there is no spool in {settings.node.state_dir}; wanted a file or a study"
         )
+    ledger = Ledger(settings.ledger_url)
     try:
-        return held(Ledger(settings.ledger_url), Spool(settings.node.spool_dir), name)
+        files = held(ledger, Spool(settings.node.spool_dir), name)
+        looks(settings, "show", ledger, [name], datetime.now(UTC))
+        return files
     except Unknown as error:
         raise Unknown(f"{name!r} is no file, and {error}") from None
 

@@ -117,10 +117,7 @@ class Spool:
         shards = list((self.root / "instances").iterdir())
         counts = _subfolders(self.root / "instances") == len(shards)  # some answer with a number that means nothing
         numbers = [_subfolders(shard) if counts else -1 for shard in shards]
-        return sum(
-            number if number >= 0 else sum(1 for _ in shard.iterdir())
-            for shard, number in zip(shards, numbers, strict=True)
-        )
+        return sum(n if n >= 0 else len(list(one.iterdir())) for one, n in zip(shards, numbers, strict=True))
 
     def require_room(self, size: int = 0) -> None:
         """Raise SpoolFull when writing `size` bytes would leave less than the reserve."""
@@ -213,6 +210,14 @@ class Spool:
     def purge_results(self, round_key: str) -> None:
         """Remove the bytes of all results of a round."""
         shutil.rmtree(self.result(round_key, "").parent, ignore_errors=True)
+
+    def erase(self, key: str) -> None:
+        """Remove an instance and its receipt; nothing where it is not there."""
+        folder = self._folder(key)
+        if folder.exists():
+            (folder / "image.dcm").unlink(missing_ok=True)  # first: what has no image is in nobody's way
+            shutil.rmtree(folder)
+            sync_folder(folder.parent)
 
     def clear_incoming(self) -> int:
         """Remove what a crash left half written (never acknowledged); the number of removed folders.

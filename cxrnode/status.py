@@ -1,17 +1,26 @@
 """Where everything is, for operators: the account and the latest rounds, as tables or JSON; no name, no UID."""
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode import lookout
+from cxrnode.audit.forward import Standing, standing
+from cxrnode.audit.recorder import folder_of
+from cxrnode.audit.trail import Trail
 from cxrnode.counted import counted
+from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, circuits
 from cxrnode.ledger.account import Account, account, recount
 from cxrnode.ledger.circuits import Circuit
+from cxrnode.ledger.completions import Reason
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
 from cxrnode.ledger.tables import Lane
@@ -23,17 +32,36 @@ def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = Fal
     """Print the account and the latest rounds; whether the account balances, and agreed with what was counted anew."""
     ledger, spool = Ledger(settings.ledger_url), Spool(settings.node.spool_dir)
     counted_anew = recount(ledger, spool) if count_all else None
-    status = look(ledger, spool, limit)
+    status = replace(look(ledger, spool, limit), watched=lookout.look_out(settings, ledger, datetime.now(UTC)))
     if counted_anew is not None:
         status = replace(status, total=counted_anew.total, agreed=counted_anew.agreed)
+    if settings.audit.syslog != "off":
+        status = replace(status, audit=standing(Trail(folder_of(settings)), datetime.now(UTC)))
     if as_json:
         print(json.dumps(as_object(status), indent=2))
     else:
         _print_tables(status.total, status.lines)
         _print_away(status.away)
+        if status.audit is not None:
+            Console(soft_wrap=True, highlight=False, markup=False).print(_audit_in_words(status.audit, settings))
+        for line in lookout.in_words(status.watched) if status.watched else ():
+            Console(soft_wrap=True, highlight=False, markup=False).print(line)
         if status.agreed is not None:
             print(f"Counted anew. The running count {'agrees' if status.agreed else 'did not agree, and is mended'}.")
     return status.total.balanced and status.agreed is not False
+
+
+def show_again(settings: Settings, *, limit: int, every_s: float) -> None:
+    """Print the tables every so often, on a clear screen, until Ctrl-C; a ledger that is away is waited for."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            Console().clear()
+            print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, again every {every_s:g} s; Ctrl-C ends it")
+            try:
+                show(settings, as_json=False, limit=limit)
+            except LedgerUnavailable as error:
+                print(error)
+            time.sleep(every_s)
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,10 @@ class Status:
     away: list[Circuit]
     agreed: bool | None = None
     """whether the running count said the same, where all was counted anew"""
+    audit: Standing | None = None
+    """how the audit trail stands with its collector, where it has one"""
+    watched: lookout.Lookout | None = None
+    """how the canaries stand, where it was asked"""
 
 
 def look(ledger: Ledger, spool: Spool, limit: int | None = None) -> Status:
@@ -66,7 +98,10 @@ def as_object(status: Status) -> dict[str, object]:
         "instances": [asdict(line) for line in total.lines],
         "rounds": rounds,
         "away": [asdict(one) | {"since": one.since.isoformat(), "next_try": one.next_try.isoformat()} for one in away],
-    } | ({} if status.agreed is None else {"agreed": status.agreed})
+        **({} if status.agreed is None else {"agreed": status.agreed}),
+        **({} if status.audit is None else {"audit": asdict(status.audit)}),
+        **({} if status.watched is None else lookout.as_object(status.watched)),
+    }
 
 
 def _print_tables(total: Account, lines: list[RoundLine]) -> None:
@@ -100,6 +135,8 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
 
 
 def _state(row: RoundLine) -> str:
+    if row.closed == Reason.SHADOW:
+        return f"{row.state}, shadow"
     return f"{row.state}, STAT" if row.lane == Lane.STAT else row.state
 
 
@@ -111,6 +148,13 @@ def _print_away(away: Sequence[Circuit]) -> None:
         times = (f"{one.since:%Y-%m-%d %H:%M:%S}", f"{one.next_try:%Y-%m-%d %H:%M:%S}")
         table.add_row(escape(one.peer), *times, str(one.waiting), escape(one.reason))
     Console().print(table)
+
+
+def _audit_in_words(audit: Standing, settings: Settings) -> str:
+    where, waiting = settings.audit.where, counted(audit.waiting, "audit message")
+    if not audit.away_since:
+        return f"Audit collector {where}: {waiting} on the way."
+    return f"Audit collector {where} is away since {audit.away_since[:19]} UTC ({audit.reason}): {waiting} kept for it."
 
 
 def _withdrawn(row: RoundLine) -> str:

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cxrnode.audit.looking import looks
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.timeline import Event, Timeline, timeline
 from cxrnode.settings import Settings
@@ -14,8 +16,13 @@ from cxrnode.stopwatch import STAGES
 
 
 def trace(settings: Settings, study: str, *, with_uids: bool, as_json: bool) -> None:
-    """Print the timeline of the study of this name. Raises Unknown."""
-    told = timeline(Ledger(settings.ledger_url), study)
+    """Print the timeline of the study of this name, once the audit trail knows who asked.
+
+    Raises Unknown, and AuditUnavailable: then nothing is printed.
+    """
+    ledger = Ledger(settings.ledger_url)
+    told = timeline(ledger, study)
+    looks(settings, "trace", ledger, [told.study], datetime.now(UTC))
     if as_json:
         events = [_as_object(event, with_uids=with_uids) for event in told.events]
         print(json.dumps({"study": told.study, "events": events}, indent=2))

@@ -12,6 +12,7 @@ from pathlib import Path
 from cxrnode import broker
 from cxrnode.acceptors import end_with_parent
 from cxrnode.log import logger
+from cxrnode.options import secret_in
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.spool import write_durably
@@ -117,7 +118,12 @@ def up(settings: Settings) -> None:
 
 
 def flower_password(settings: Settings) -> str:
-    """The password of the operators' page: the one set, else one generated into a file of mode 0600."""
+    """The password of the operators' page: the one set, else one generated into a file of mode 0600.
+
+    Raises SettingsError where the file that was set cannot be read.
+    """
+    if settings.flower.password_file:
+        return secret_in(settings.flower.password_file, "flower.password_file")
     if settings.flower.password:
         return settings.flower.password
     path: Path = settings.node.run_dir / "flower-password"

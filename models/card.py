@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AliasChoices, Field, model_validator
 
 from cxrnode.errors import ModelMismatch
-from cxrnode.finding import Algorithm, MapMethod
+from cxrnode.finding import Algorithm, MapMethod, Reference
 from cxrnode.uids import digest_of
 from models.algorithm import device_uid, shifted
 from models.strict import Table, read_table
@@ -151,6 +151,13 @@ class Measured(Table):
     date: date
 
 
+class ReferenceMix(Table):
+    """How many films of a split fell in each tenth of probability: what service is held against (cxrnode reference)."""
+
+    source: Annotated[str, Field(min_length=1, max_length=128)]
+    probability: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=10, max_length=10)]
+
+
 class Card(Table):
     """What every card says, whatever its model does."""
 
@@ -179,6 +186,7 @@ class ModelCard(Card):
     """[gradcam] is what the table was called while there was no other method"""
     population: Population
     data: Data
+    reference: ReferenceMix | None = None
 
     @property
     def digest(self) -> str:
@@ -220,6 +228,7 @@ class ModelCard(Card):
             modalities=self.population.modality,
             explanation=self.explanation.map_method,
             side=max(self.input.rows, self.input.columns),
+            reference=Reference(self.reference.source, self.reference.probability) if self.reference else None,
         )
         return alone if prevalence is None else shifted(alone, prevalence)
 

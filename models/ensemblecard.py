@@ -70,6 +70,7 @@ class Cast:
             weights_sha256=digest_of([member.weights.sha256 for member in self.members]),
             operating_point=self.card.operating_point.probability,
             side=max(member.algorithm().side for member in self.members),
+            reference=None,
         )
         point = self.card.operating_point.probability
         known = known_by(alone, digest_of({"members": digests, "operating_point": point}))

@@ -1,5 +1,6 @@
 """Fixtures that every floor of the tests shares."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("shared/data is not beside the project: no real radiographs to test on")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """A command that is run in the tests' own process sets it, and the next test's files would be for nobody else."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="module", autouse=True)

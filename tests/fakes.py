@@ -1,5 +1,6 @@
 """Peers that are real SCPs on loopback and misbehave on request, and a model that says what it is told."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,12 @@ REACTOR = "reactor of a fake peer"
 
 
 @contextmanager
-def served(ae: AE, handlers: Sequence[evt.EventHandlerType] = (), port: int = 0) -> Iterator[int]:
+def served(
+    ae: AE, handlers: Sequence[evt.EventHandlerType] = (), port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
     """Have a peer listen on loopback inside; its port. Its threads are told from the node's own by their name."""
     named = [(evt.EVT_CONN_OPEN, _name_reactor), *handlers]
-    server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=named)
+    server = ae.start_server(("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=named)
     try:
         yield server.server_address[1]
     finally:
@@ -51,6 +54,7 @@ class FakePacs:
     delays_s: list[float] = field(default_factory=list)
     """how long it takes over each C-STORE, in turn"""
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @contextmanager
     def listening(self, port: int = 0) -> Iterator["FakePacs"]:
@@ -65,7 +69,7 @@ class FakePacs:
             (evt.EVT_REQUESTED, self._on_requested),
             *self._offer_more(ae),
         ]
-        with served(ae, handlers, port) as self.port:
+        with served(ae, handlers, port, self.tls) as self.port:
             yield self
 
     def destination(self, **settings: object) -> Destination:

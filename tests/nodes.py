@@ -16,6 +16,7 @@ import tomli_w
 from pydicom import Dataset
 
 from cxrnode.archive import Archive
+from cxrnode.certificates import ANY_NAME
 from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
@@ -42,7 +43,8 @@ class RunningNode:
     def receiver(self) -> Destination:
         """The node's SCP as a sender knows it."""
         receiving = self.settings.receiving
-        return Destination(name="node", ae_title=self.settings.node.ae_title, host=receiving.host, port=receiving.port)
+        where = {"ae_title": self.settings.node.ae_title, "host": receiving.host, "port": receiving.port}
+        return Destination.model_validate({"name": "node", "tls": receiving.tls, "tls_name": ANY_NAME} | where)
 
     def push(self, *files: Path, calling_ae: str = "MODALITY") -> None:
         """Send files over one association; every one must be accepted."""
@@ -114,6 +116,7 @@ def running_node(
         "ledger": {"url": ledger_url(folder / "state")},
         "receiving": {"port": receiver_port, "quiet_s": 1.0, "reserve_gb": 0.1},
         "flower": {"port": flower_port, "enabled": False},
+        "metrics": {"receiver_port": 0, "analysis_port": 0, "delivery_port": 0},
         "rules": {"gate": "off"},  # the films of most tests are made up, and the gate refuses what is no chest film
     }
     for name, table in settings.items():

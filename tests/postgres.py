@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from functools import cache
+from ipaddress import ip_interface
 from pathlib import Path
 
 import psycopg
@@ -21,10 +22,14 @@ CARELESS = ("fsync=off", "full_page_writes=off")
 
 
 class Server:
-    """A server in a folder of its own, reached through a Unix socket there; its user is "cxrnode"."""
+    """A server in a folder of its own, reached through a Unix socket there; its user is "cxrnode".
 
-    def __init__(self) -> None:
+    With an `address` of a network (10.77.0.1/24) it listens there too, and trusts that network.
+    """
+
+    def __init__(self, address: str = "") -> None:
         self._bin = binaries()
+        self._listen = address.partition("/")[0]
         self.folder = Path(tempfile.mkdtemp(prefix="cxrnode-postgres-"))
         self._as_owner = ["setpriv"]
         if os.geteuid() == 0:
@@ -32,11 +37,14 @@ class Server:
             self._as_owner += [f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups"]
         initdb = ["--username=cxrnode", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         self._run("initdb", f"--pgdata={self.folder / 'data'}", *initdb)
+        if address:
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all cxrnode {ip_interface(address).network} trust\n")
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers; if the tests are killed, the kernel ends it."""
-        settings = [*CARELESS, "listen_addresses=", f"unix_socket_directories={self.folder}"]
+        settings = [*CARELESS, f"listen_addresses={self._listen}", f"unix_socket_directories={self.folder}"]
         options = [word for setting in settings for word in ("-c", setting)]
         command = [*self._as_owner, "--pdeathsig=INT", self._bin / "postgres", "-D", self.folder / "data", *options]
         with (self.folder / "log").open("ab") as sink:

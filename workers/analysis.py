@@ -12,16 +12,20 @@ from cxrnode.analyse import Analysis, Model, ResultObject, analysed, give_up, le
 from cxrnode.destination import Destination
 from cxrnode.errors import DeviceLost, LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
+from cxrnode.finding import Outcome
 from cxrnode.late import gist
-from cxrnode.ledger import outcomes, replayed, work
+from cxrnode.ledger import canaries, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.replayed import Order
+from cxrnode.ledger.tables import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
-from cxrnode.routing import Choice, Decision, decide
+from cxrnode.metrics import counts
+from cxrnode.routing import Choice, Decision, decide, of_canary
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from workers.desk import Desk
+from workers.mix import mix_of
 from workers.peers import sender_of
 
 LOG = logger("analysis")
@@ -34,6 +38,10 @@ class Case:
     lease: Lease
     study: Study
     decision: Decision
+    canary: bool = False
+    """it is nobody's, and in no figure"""
+    live: bool = True
+    """neither that nor a replay's"""
 
 
 def analyse_leased(
@@ -50,8 +58,7 @@ def analyse_leased(
     for lease in held:
         try:
             study = outcomes.study_of(desk.ledger, desk.spool, lease.round_key)
-            order = replayed.order_of(desk.ledger, lease.round_key)
-            case = Case(lease, study, as_ordered(decide(study, desk.settings), order))
+            case = _case(desk, lease, study)
             if lease.attempts > desk.settings.queue.max_attempts:
                 _tell_failed(desk, case, model_for)
                 continue
@@ -71,6 +78,14 @@ def analyse_leased(
             continue
         if not _analyse_batch(desk, cases, model, size, others):
             return
+
+
+def _case(desk: Desk, lease: Lease, study: Study) -> Case:
+    order = replayed.order_of(desk.ledger, lease.round_key)
+    decision = as_ordered(decide(study, desk.settings), order)
+    if canaries.is_one(desk.ledger, study.study_instance_uid):
+        return Case(lease, study, of_canary(decision, desk.settings), canary=True, live=False)
+    return Case(lease, study, decision, live=order is None)
 
 
 def _gave_way(desk: Desk, left: Sequence[Lease]) -> bool:
@@ -140,6 +155,7 @@ def _end(desk: Desk, case: Case, analysis: Analysis | Exception, model: Model | 
         _write(desk, case, analysis, model)
     except StaleLease as error:
         LOG.warning("result dropped", task=case.lease.task_key, reason=str(error))
+        counts.LOST.labels(Work.ANALYSE).inc()
     except Exception as error:  # noqa: BLE001  the edge of a task: a disk that is full, a ledger that is away
         _put_back(desk, case.lease, error)
 
@@ -162,8 +178,9 @@ def _tell_failed(desk: Desk, case: Case, model_for: Callable[[Choice], Model]) -
     if case.decision.choice is not None:
         model, now = model_for(case.decision.choice), datetime.now(UTC)
         analysis = give_up(case.study, model.algorithm, desk.settings, reason, now)
-        told = replace(_keep(desk, case, analysis, model), gist="")  # failed once more is news
+        told = replace(_keep(desk, case, analysis, model), gist="", shadow="")  # failed once more is news
     outcomes.abandon(desk.ledger, case.lease, reason, datetime.now(UTC), told)
+    counts.ANALYSES.labels("given up").inc()
     LOG.error("analysis given up", task=case.lease.task_key, attempts=case.lease.attempts)
 
 
@@ -175,6 +192,8 @@ def _write(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> N
     desk.hand_on(case.lease.round_key)
     if not kept:
         desk.spool.purge_results(case.lease.round_key)
+    if not case.canary:
+        _count(case.lease, result, datetime.now(UTC))
     told = {"outcome": analysis.outcome, "objects": len(result.objects) if kept else 0}
     LOG.info("analysed", study=case.study.key, attempts=case.lease.attempts, route=case.decision.route, **told)
 
@@ -214,7 +233,23 @@ def _keep(desk: Desk, case: Case, analysis: Analysis, model: Model | None) -> Ro
         card=model.algorithm.digest if model else "",
         operating_point=model.algorithm.operating_point if model else None,
         gist=gist(study.instances, analysis.readings),
+        mix=mix_of(study, analysis.readings, model.algorithm, desk.settings.rules) if model and case.live else {},
+        reference=model.algorithm.reference if model else None,
+        shadow=_shadow(case, analysis),
     )
+
+
+def _shadow(case: Case, analysis: Analysis) -> str:
+    """Which model is to read a live study too; none where there is nothing to read."""
+    applies = case.live and case.decision.choice is not None and analysis.outcome is not Outcome.NOT_APPLICABLE
+    return case.decision.shadow if applies else ""
+
+
+def _count(lease: Lease, result: RoundResult, now: datetime) -> None:
+    waited_s = (now - lease.created_at).total_seconds()
+    counts.analysed(result.model, result.outcome, lease.lane, waited_s, result.stages_ms)
+    for reading in result.readings:
+        counts.image(result.model, reading.outcome, reading.reason, reading.probability)
 
 
 def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
@@ -223,12 +258,18 @@ def _put_back(desk: Desk, lease: Lease, error: Exception) -> None:
     An attempt that failed for want of a disk or a ledger does not count, as the fault was not in the study; nor can
     that be noted where the ledger is still away, and then it counts as one that stopped its worker.
     """
-    reason, counts = type(error).__name__, not isinstance(error, Retryable)
+    reason, its_own = type(error).__name__, not isinstance(error, Retryable)
     LOG.error("analysis failed", task=lease.task_key, attempts=lease.attempts, reason=reason)
     try:
-        if counts and lease.attempts >= desk.settings.most_attempts:
+        if its_own and lease.attempts >= desk.settings.most_attempts:
             outcomes.abandon(desk.ledger, lease, work.in_vain(lease.attempts, reason), datetime.now(UTC))
+            counts.ANALYSES.labels("given up").inc()
         else:
-            work.put_back(desk.ledger, lease, desk.retry_at(lease.attempts, datetime.now(UTC)), reason, counts=counts)
-    except (StaleLease, LedgerUnavailable) as lost:
+            due_at = desk.retry_at(lease.attempts, datetime.now(UTC))
+            work.put_back(desk.ledger, lease, due_at, reason, counts=its_own)
+            counts.ANALYSES.labels("put back").inc()
+    except StaleLease as lost:
         LOG.warning("lease lost", task=lease.task_key, reason=str(lost))
+        counts.LOST.labels(Work.ANALYSE).inc()
+    except LedgerUnavailable as away:
+        LOG.warning("lease lost", task=lease.task_key, reason=str(away))

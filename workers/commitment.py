@@ -9,8 +9,10 @@ from cxrnode.destination import Destination
 from cxrnode.errors import NoWayBack, PeerRefused, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import commitments, work
+from cxrnode.ledger.tables import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from cxrnode.metrics import counts
 from workers import peers
 from workers.desk import Desk
 
@@ -31,6 +33,7 @@ def commit_leased(desk: Desk, lease: Lease, now: datetime) -> None:
         _later(desk, lease, str(error), now)
     except StaleLease as error:
         LOG.warning("commitment dropped", task=lease.task_key, reason=str(error))
+        counts.LOST.labels(Work.COMMIT).inc()
     except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
         peers.unforeseen(desk, lease, error, lambda kind: _later(desk, lease, kind, now))
 
@@ -46,6 +49,7 @@ def _settled(desk: Desk, lease: Lease, destination: Destination, now: datetime) 
     silent = commitments.stop_asking(desk.ledger, lease, told, now)
     if silent:
         LOG.error("not committed", task=lease.task_key, destination=destination.name, objects=silent)
+        counts.NOT_COMMITTED.labels(destination.name).inc(silent)
     if standing.waiting > silent:
         return False
     commitments.finish(desk.ledger, lease, told if silent else "", now)

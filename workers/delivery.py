@@ -9,11 +9,13 @@ from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleL
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import parcels
 from cxrnode.ledger.parcels import Parcel
-from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.tables import Fate, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
+from cxrnode.metrics import counts
 from workers import peers
 from workers.desk import Desk
+from workers.disclosure import Disclosure
 from workers.rejection import make_note, note_owed
 
 LOG = logger("delivery")
@@ -29,6 +31,7 @@ def deliver_leased(desk: Desk, lease: Lease) -> None:
         _deliver(desk, lease)
     except StaleLease as error:
         LOG.warning("delivery dropped", task=lease.task_key, reason=str(error))
+        counts.LOST.labels(Work.DELIVER).inc()
     except Exception as error:  # noqa: BLE001  the edge of a task: whatever it was, the ledger must know
         peers.unforeseen(desk, lease, error, lambda kind: _later(desk, lease, kind))
 
@@ -48,6 +51,8 @@ def _deliver(desk: Desk, lease: Lease) -> None:
     if not left:
         _finish(desk, lease, (time.perf_counter() - started) * 1000)
         LOG.info("delivered", task=lease.task_key, destination=lease.destination, objects=len(due))
+        counts.DELIVERIES.labels(lease.destination, "done").inc()
+        counts.DELIVERED.labels(lease.destination).observe((datetime.now(UTC) - lease.created_at).total_seconds())
     else:
         _later(desk, lease, trouble, held=held)
 
@@ -60,6 +65,7 @@ def _later(desk: Desk, lease: Lease, trouble: str, *, held: bool = False) -> Non
         return
     peers.put_back(desk, lease, trouble, now, held=held)
     LOG.warning("delivery later", task=lease.task_key, reason=trouble, attempts=lease.attempts)
+    counts.DELIVERIES.labels(lease.destination, "later").inc()
 
 
 def _try(desk: Desk, lease: Lease, due: list[Parcel]) -> tuple[str, bool]:
@@ -80,19 +86,26 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
     A peer that is out of resources for all that it is sent is as good as away: one that takes or refuses is there.
     """
     trouble, settled = "", False
+    disclosure = Disclosure(desk, destination, due)
 
     def told(index: int, sent: Sent) -> None:
         nonlocal trouble, settled
         reached(Point.AFTER_STORE)
         fate = FATES[sent.answer]
         settled = settled or sent.answer is not Answer.LATER
-        if fate is not Fate.ACCEPTED:
+        if fate is Fate.ACCEPTED:
+            disclosure.taken(index)
+        else:
             trouble = sent.reason
             LOG.warning("object not accepted", destination=destination.name, fate=fate, reason=sent.reason)
         _note(desk, lease, due[index], fate, sent)
+        counts.OBJECTS.labels(lease.destination, fate).inc()
 
     def wanted(index: int) -> bool:
-        return parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid)
+        if not parcels.still_due(desk.ledger, lease, due[index].sop_instance_uid):
+            return False
+        disclosure.begins(index, datetime.now(UTC))
+        return True
 
     try:
         reached(Point.BEFORE_STORE)
@@ -100,6 +113,8 @@ def _send(desk: Desk, lease: Lease, destination: Destination, due: list[Parcel])
         send(files, destination, desk.settings.node.ae_title, told, wanted)
     except PeerUnavailable as error:
         trouble = str(error)
+    finally:
+        disclosure.ends(trouble, datetime.now(UTC))
     if trouble and not settled:
         return trouble, peers.failed(desk, lease, trouble, datetime.now(UTC))
     peers.answered(desk, lease)
@@ -128,6 +143,7 @@ def _give_up(desk: Desk, lease: Lease, reason: str) -> None:
         )
     _finish(desk, lease, 0.0)
     LOG.error("delivery given up", task=lease.task_key, destination=lease.destination, reason=reason)
+    counts.DELIVERIES.labels(lease.destination, "given up").inc()
 
 
 def _finish(desk: Desk, lease: Lease, stage_ms: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
+from cxrnode.audit.recorder import Recorder
 from cxrnode.complete import submit
 from cxrnode.destination import Destination
 from cxrnode.errors import BrokerUnavailable, LedgerUnavailable, PeerUnavailable
@@ -29,6 +30,7 @@ class Desk:
         self.jobs = jobs
         self.ledger = Ledger(settings.ledger_url)
         self.spool = Spool(settings.node.spool_dir)
+        self.recorder = Recorder(settings, "worker")
 
     def retry_at(self, attempts: int, now: datetime) -> datetime:
         """When to try again after `attempts` tries: doubling from the first wait to the longest (settings.delivery).

@@ -8,9 +8,11 @@ from celery.signals import worker_process_init
 from cxrnode.analyse import Model
 from cxrnode.errors import CxrNodeError
 from cxrnode.log import logger, start
+from cxrnode.metrics import counts
 from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
 from models.devices import choose
+from models.memory import memory
 from models.passes import ALONE
 from models.shelf import Shelf, shelf_for
 
@@ -39,6 +41,14 @@ def together() -> int:
     return _together[0]
 
 
+def tell_memory() -> None:
+    """Count how much of the GPU's memory this process holds, where it uses one."""
+    if (now := memory()) is not None:
+        counts.GPU_SIZE.set(now.size)
+        counts.GPU_FREE.set(now.free)
+        counts.GPU_HELD.set(now.held)
+
+
 @worker_process_init.connect
 def _own_the_models(**_: Any) -> None:
     """In the child, after the fork: torch that has worked in the parent hangs every child.
@@ -52,6 +62,7 @@ def _own_the_models(**_: Any) -> None:
     except Exception as error:
         LOG.error("no model", reason=str(error) if isinstance(error, CxrNodeError) else type(error).__name__)
         raise SystemExit(1) from error
+    tell_memory()
     on_gpu = choose(settings.worker.device).type == "cuda"
     _together[:] = [settings.worker.gpu_batch if on_gpu else ALONE]
 

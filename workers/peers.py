@@ -37,7 +37,7 @@ def sender_of(desk: Desk, round_key: str, destination: Destination) -> Destinati
         sender = _calls(desk, origin)
         if sender is not None and sender.return_port is not None:
             returns.note(desk.ledger, round_key, destination.name, origin)
-            return destination.at(sender.called, origin.address, sender.return_port)
+            return destination.at(sender.source(origin.address))
     names = ", ".join(dict.fromkeys(origin.ae_title for origin in origins))
     raise NoWayBack(f"{destination.name}: nothing can be sent to {names}: no return_port in receiving.senders")
 

@@ -4,9 +4,12 @@ import importlib
 from typing import Literal
 
 from celery.concurrency import get_implementation
+from celery.signals import worker_ready
 from celery.utils.nodenames import host_format
 
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
+from cxrnode.metrics import zeros
+from cxrnode.metrics.port import serve
 from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from cxrnode.unswept import unswept
@@ -16,21 +19,23 @@ from models.gatecard import check_gate
 from models.lungcard import check_lungs
 
 Role = Literal["analyse", "deliver"]
+METRICS = {"analyse": "analysis_port", "deliver": "delivery_port"}
 
 
 def work(settings: Settings, role: Role) -> None:
     """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
     with unswept():
         if role == "analyse":
-            for choice in choices(settings):
-                card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
-            check_gate(settings.rules.gate, settings.model.zoo)
-            check_lungs(settings.model.lungs, settings.model.zoo)
+            _require_models(settings)
             importlib.import_module("workers.gpu")  # connects the signal that makes each child own its models
             importlib.import_module("workers.analysis")
+        else:
+            zeros.of_delivery(one.name for one in settings.destinations)
         from workers.app import app
 
         app.loader.import_default_modules()  # the tasks
+    port = getattr(settings.metrics, METRICS[role])
+    worker_ready.connect(lambda **_: serve(settings.metrics.host, port), weak=False)
     queues = (ANALYSIS_QUEUES if role == "analyse" else DELIVERY_QUEUES).values()
     worker = app.Worker(  # what `celery worker` calls, whose command line would cost the start a fifth of a second
         hostname=host_format(f"{role}@%h"),
@@ -44,3 +49,11 @@ def work(settings: Settings, role: Role) -> None:
     worker.start()
     if worker.exitcode:
         raise SystemExit(worker.exitcode)
+
+
+def _require_models(settings: Settings) -> None:
+    """Raises ModelMismatch where a card does not fit."""
+    cards = [(card_of(find(choice.model, settings.model.zoo)), choice.prevalence) for choice in choices(settings)]
+    zeros.of_analysis({f"{card.algorithm(at).name} {card.algorithm(at).version}" for card, at in cards})
+    check_gate(settings.rules.gate, settings.model.zoo)
+    check_lungs(settings.model.lungs, settings.model.zoo)

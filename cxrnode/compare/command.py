@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from cxrnode.agreement import Estimate
+from cxrnode.audit.looking import looks
 from cxrnode.compare.figures import Figures, figures
 from cxrnode.compare.files import write_csv, write_parquet
-from cxrnode.compare.images import gathered
+from cxrnode.compare.images import Images, gathered
 from cxrnode.compare.page import Comparison, write_page
 from cxrnode.compare.pictures import largest, pictured
 from cxrnode.compare.truth import truth_of
@@ -60,7 +62,9 @@ def compare(request: Request, settings: Settings, now: datetime, *, as_json: boo
     truth = None if labels is None else truth_of(images, labels, spool)
     told = Comparison((request.a, request.b), images, truth, figures(images, truth))
     _make(request.out)
-    shown = pictured(images, largest(images, request.most), ledger, spool)
+    places = largest(images, request.most)
+    looks(settings, "compare", ledger, _named(images, None if request.with_uids else places), now)
+    shown = pictured(images, places, ledger, spool)
     page, sheet, columnar = (request.out / name for name in ("index.html", "images.csv", "images.parquet"))
     write_page(page, told, shown, now, with_uids=request.with_uids)
     write_csv(sheet, images, truth, with_uids=request.with_uids)
@@ -72,6 +76,12 @@ def compare(request: Request, settings: Settings, now: datetime, *, as_json: boo
         print(json.dumps(_as_object(told.figures, named, written), indent=2))
     else:
         _print(told.figures, request, written)
+
+
+def _named(images: Images, places: Sequence[int] | None) -> list[str]:
+    """The studies of the images at these places, of all for None, by UID."""
+    study = images.study if places is None else images.study[places]
+    return [uid.decode() for uid in images.study_uids[np.unique(study)]]
 
 
 def _make(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, insert, select, true, update
 
-from cxrnode.ledger import completions, replayed
+from cxrnode.ledger import completions, replayed, transfers
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
@@ -34,15 +34,16 @@ def note(ledger: Ledger, receipts: Iterable[Receipt]) -> int:
 
 def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
     """The same within a transaction."""
-    new = 0
-    for receipt in receipts:
+    entered, new = list(receipts), set[str]()
+    for receipt in entered:
         known = db.execute(select(instances).where(instances.c.key == receipt.key)).first()
         if known is None:
             _enter(db, receipt)
-            new += 1
+            new.add(receipt.key)
         else:
             _enter_again(db, receipt, known)
-    return new
+    transfers.count(db, entered, new)
+    return len(new)
 
 
 def known(ledger: Ledger, shard: str = "") -> set[str]:

@@ -29,6 +29,12 @@ WAITED_FOR = (
 """Every moment that something is measured from, or waits for."""
 
 
+def server(ledger: Ledger) -> datetime | None:
+    """What time it is for the ledger's server (UTC); None for SQLite, which has none."""
+    with ledger.reading() as db:
+        return db.execute(select(func.clock_timestamp())).scalar_one() if db.dialect.name == "postgresql" else None
+
+
 def put_back(ledger: Ledger, now: datetime) -> timedelta:
     """By how much the clock was put back since something was noted; what lies ahead is put back as far.
 

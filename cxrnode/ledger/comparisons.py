@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, select
 from cxrnode.errors import SettingsError, Unknown
 from cxrnode.family import Family
 from cxrnode.finding import Outcome
+from cxrnode.ledger.canaries import of_canary
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.tables import cards, gists, instances, objects, purges, readings, rounds, routings, studies
@@ -100,7 +101,8 @@ def pairs(ledger: Ledger, a: Sequence[str], b: Sequence[str]) -> Iterator[Pair]:
         .outerjoin(routings, routings.c.round_key == rounds.c.key)
     )
     by_image = (rounds.c.study_key, instances.c.received_at, readings.c.instance_key, rounds.c.number)
-    wanted = stored.select_from(joined).where(rounds.c.model.in_([*a, *b])).order_by(*by_image)
+    mine = (rounds.c.model.in_([*a, *b]), ~of_canary(rounds.c.study_key))
+    wanted = stored.select_from(joined).where(*mine).order_by(*by_image)
     with ledger.reading() as db:
         rows = db.execute(wanted.execution_options(yield_per=BATCH))
         for (study_key, instance_key), group in groupby(rows, key=lambda row: (row.study_key, row.instance_key)):

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no answer"
     REOPENED = "reopened"
     REPLAYED = "replayed"
+    SHADOW = "shadow"
 
 
 WORDS = {
@@ -61,6 +62,7 @@ WORDS = {
     Reason.NO_ANSWER: "quiet for {quiet_s:.0f} s; the source gave no answer",
     Reason.REOPENED: "read again",
     Reason.REPLAYED: "a replay has fetched it",
+    Reason.SHADOW: "for a shadow model to read",
 }
 
 

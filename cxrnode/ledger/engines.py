@@ -24,6 +24,7 @@ CLIENT = {
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
+    "tcp_user_timeout": "30000",  # ms; keepalives say nothing of a host that was cut off in mid statement
     "application_name": "cxrnode",
 }
 
@@ -45,8 +46,8 @@ def open_engine(given: str) -> Engine:
 def _sqlite(url: URL) -> Engine:
     """WAL and synchronous=FULL: committed is durable; BEGIN IMMEDIATE: a writer waits instead of failing "locked".
 
-    A file that is there is not opened but by SQLite: to close it would drop the locks of every other connection of
-    this process (sqlite.org/howtocorrupt.html, 2.2).
+    secure_delete: what is deleted is overwritten. A file that is there is not opened but by SQLite: to close it would
+    drop the locks of every other connection of this process (sqlite.org/howtocorrupt.html, 2.2).
     """
     if path := url.database:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     _begin_with(engine, reading="BEGIN", writing="BEGIN IMMEDIATE")

@@ -1,6 +1,7 @@
 """What is held: the files of a study's images and results, for people who look; and every study, for a plan."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,24 @@ def held(ledger: Ledger, spool: Spool, study: str) -> list[Path]:
             *(spool.result(row.round_key, row.file) for row in db.execute(results)),
         ]
     return [path for path in paths if path.exists()]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A study by its random key and its UID, with the keys of its instances, those that came first first."""
+
+    key: str
+    study_instance_uid: str
+    instances: tuple[str, ...]
+
+
+def images_of(ledger: Ledger, study: str) -> Named:
+    """The study of this name (`study_named`). Raises Unknown."""
+    with ledger.reading() as db:
+        key = study_named(db, study)
+        uid = db.execute(select(studies.c.study_instance_uid).where(studies.c.key == key)).scalar_one()
+        mine = select(instances.c.key).where(instances.c.study_key == key).order_by(instances.c.received_at)
+        return Named(key, uid, tuple(db.execute(mine).scalars()))
 
 
 def studies_kept(ledger: Ledger) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, exists, insert, select
 
 from cxrnode.family import Family
-from cxrnode.finding import Outcome
-from cxrnode.ledger import completions
+from cxrnode.finding import Outcome, Reference
+from cxrnode.ledger import completions, mixes, shadows
 from cxrnode.ledger.corrections import outdated
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
@@ -71,6 +71,12 @@ class RoundResult:
     operating_point: float | None = None
     gist: str = ""
     """what the results say (cxrnode/late.py); empty of an analysis that was given up"""
+    mix: mixes.Mix = field(default_factory=dict)
+    """what a live study adds to what drift is told from; empty of others"""
+    shadow: str = ""
+    """the model that is to read it too, when nothing live waits"""
+    reference: Reference | None = None
+    """what the card that read it says that this is held against"""
 
 
 def study_of(ledger: Ledger, spool: Spool, round_key: str) -> Study:
@@ -141,11 +147,15 @@ def _write_result(db: Connection, round_key: str, result: RoundResult, now: date
         due = {"destination": destination, "fate": Fate.DUE}
         _insert(db, deliveries, [{"sop_instance_uid": uid, **due} for uid in uids])
         add_task(db, Work.DELIVER, round_key, written.lane, now, destination)
+    if result.mix:
+        mixes.count(db, result.card, result.model, result.mix, result.reference, now)
     told = {"outcome": result.outcome, "model": result.model, "stages_ms": json.dumps(dict(result.stages_ms))}
     move(db, round_key, State.ANALYSED, analysed_at=now, **told)
     if outdated(db, written.study_key, written.number):
         cancel_due(db, round_key, Fate.SUPERSEDED, now)
     finish_if_done(db, round_key, now)
+    if result.shadow:
+        shadows.begin(db, written.study_key, result.shadow, now)
     return stands_on is None
 
 

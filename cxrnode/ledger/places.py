@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from cxrnode.ledger import canaries
 from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.replayed import unsent
 from cxrnode.ledger.tables import (
@@ -23,6 +24,7 @@ from cxrnode.ledger.tables import (
     purges,
     readings,
     rounds,
+    studies,
     tasks,
     withdrawals,
 )
@@ -54,6 +56,7 @@ def placed(db: Connection, scope: Scope) -> Iterator[tuple[str, Place]]:
     outcomes = _by_instance(db, told)
     held, committing = _at_work(db, [key for key, state in closed.items() if state != State.FINISHED])
     fates = _fates(db, [key for key, state in closed.items() if state == State.FINISHED])
+    ours = set(db.execute(canaries.keys().where(scope(studies.c.key))).scalars())
     withdrawn = set(db.execute(select(withdrawals.c.round_key).where(withdrawals.c.round_key.in_(told))).scalars())
     known = select(
         *(instances.c.key, instances.c.kind, instances.c.study_key, instances.c.first_round),
@@ -61,7 +64,9 @@ def placed(db: Connection, scope: Scope) -> Iterator[tuple[str, Place]]:
     ).select_from(instances.outerjoin(purges, (purges.c.instance_key == instances.c.key) & GONE))
     for key, kind, study, first_round, purged_by, keep_days in db.execute(known.where(scope(instances.c.study_key))):
         covering = latest.get(study)
-        if purged_by is not None:
+        if study in ours:
+            yield study, Place("canary", "")
+        elif purged_by is not None:
             yield study, Place(f"purged after {keep_days:g} days", outcomes.get((purged_by, key), ""))
         elif kind != Kind.SOURCE:
             yield study, Place(kind, "")

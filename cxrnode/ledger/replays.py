@@ -11,6 +11,9 @@ from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.replaytables import planned, replays
 from cxrnode.plan import Head
 
+SHADOW = "shadow "
+"""What the request of a shadow model's begins with, which nobody asked for."""
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -103,9 +106,10 @@ def pause(ledger: Ledger, named: str | None, now: datetime | None) -> list[Repla
 
 
 def listed(ledger: Ledger) -> list[Replay]:
-    """Every replay, the latest first."""
+    """Every replay that somebody began, the latest first."""
+    asked = select(replays).where(~replays.c.request.startswith(SHADOW))
     with ledger.reading() as db:
-        return [_replay(row) for row in db.execute(select(replays).order_by(replays.c.made_at.desc()))]
+        return [_replay(row) for row in db.execute(asked.order_by(replays.c.made_at.desc()))]
 
 
 def _unfinished(db: Connection, request: Request) -> Replay | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
+from cxrnode.ledger import canaries
 from cxrnode.ledger.completions import Reason, closings_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.purged import GONE
@@ -78,9 +79,10 @@ class RoundLine:
 
 
 def round_lines(ledger: Ledger, limit: int | None = None) -> list[RoundLine]:
-    """The rounds, latest first."""
+    """The rounds, latest first, without those of canaries."""
     with ledger.reading() as db:
-        latest = select(rounds).order_by(rounds.c.last_received_at.desc(), rounds.c.number.desc())
+        by_age = (rounds.c.last_received_at.desc(), rounds.c.number.desc())
+        latest = select(rounds).where(~canaries.of_canary(rounds.c.study_key)).order_by(*by_age)
         rows = db.execute(latest.limit(limit)).all()
         together = (rows[at : at + TOGETHER] for at in range(0, len(rows), TOGETHER))
         return [line for some in together for line in _Told(db, some).lines()]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from cxrnode import find
 from cxrnode.archive import Archive
+from cxrnode.audit.question import asked_of
+from cxrnode.audit.recorder import Recorder
 from cxrnode.errors import SettingsError
 from cxrnode.gather import Tally, gather
 from cxrnode.ledger import Ledger, holdings
@@ -35,16 +37,16 @@ def entries(
         return gather(asked.paths, folder=folder, largest=largest, progress=progress)
     if asked.archive:
         archive = archive_named(settings, asked.archive)
-        return _of_archive(asked, archive, settings.node.ae_title)
+        return _of_archive(asked, archive, settings.node.ae_title, asked_of(archive, Recorder(settings, "replay")))
     if asked.named is not None:
         return _named_here(asked.named, ledger)
     return holdings.studies_kept(ledger)
 
 
-def _of_archive(asked: Asked, archive: Archive, ae_title: str) -> Iterator[Entry]:
+def _of_archive(asked: Asked, archive: Archive, ae_title: str, tell: find.Tell) -> Iterator[Entry]:
     if asked.named is None:
-        return find.find_studies(archive, ae_title, asked.criteria)
-    return _resolved(asked.named, lambda names: find.resolve(archive, ae_title, names))
+        return find.find_studies(archive, ae_title, asked.criteria, tell)
+    return _resolved(asked.named, lambda names: find.resolve(archive, ae_title, names, tell))
 
 
 def _resolved(path: Path, resolve: Callable[[Iterator[str]], Iterator[Entry]]) -> Iterator[Entry]:

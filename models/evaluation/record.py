@@ -18,10 +18,15 @@ def record(folder: Path, rows: Sequence[Measured]) -> None:
     A row replaces the one of the same metric, data and split, and is added where there is none. The card is replaced
     as a whole or not at all. Raises ModelMismatch when it cannot be read.
     """
-    path = folder / "card.toml"
-    card = load_toml(path, ModelMismatch)
+    card = load_toml(folder / "card.toml", ModelMismatch)
     figures = [*card.get("measured", ()), *(row.model_dump(mode="json") for row in rows)]
-    text = tomli_w.dumps(card | {"measured": _newest(figures)})
+    rewrite(folder, {"measured": _newest(figures)})
+
+
+def rewrite(folder: Path, parts: dict[str, Any]) -> None:
+    """Replace these parts of a card that do not change its digest; the card as a whole or not at all."""
+    path = folder / "card.toml"
+    text = tomli_w.dumps(load_toml(path, ModelMismatch) | parts)
     scratch = path.with_suffix(".toml.new")
     with scratch.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receiving, report, start, worker
+from tests.bench import cpu, gpu, latency, maps, million, pixels, plans, receiving, report, sizing, start, worker
 from tests.bench.figures import Figure
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
@@ -47,7 +47,8 @@ def main() -> int:
     if asked.readme:
         others = [one for one in kept(MEASURED) if one["bench"] not in names]
         report.write(MEASURED, sorted(others + found, key=lambda one: list(BENCHES).index(str(one["bench"]))))
-        README.write_text(report.with_table(README.read_text(encoding="utf-8"), table(MEASURED)), encoding="utf-8")
+        told = report.with_table(README.read_text(encoding="utf-8"), table(MEASURED))
+        README.write_text(sizing.with_table(told, sizing.markdown(kept(MEASURED))), encoding="utf-8")
     return any(one["met"] is False for one in found)
 
 

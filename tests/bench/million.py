@@ -34,6 +34,7 @@ from cxrnode.ledger import (
     tallies,
     work,
 )
+from cxrnode.ledger.backlog import backlog
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.roundlines import round_lines
@@ -189,6 +190,7 @@ def looks(service: Service) -> Iterator[Timing]:
     yield timed("the latest 20 rounds", [partial(round_lines, ledger, 20) for _ in many])
     yield timed("circuits that are open", [partial(circuits.opened, ledger) for _ in many])
     yield timed("status", [partial(look, ledger, spool, 20) for _ in many])
+    yield timed("what waits, for Prometheus", [partial(backlog, ledger) for _ in many])
     yield timed(
         "purge: which studies' time is over", [partial(purges.expired, ledger, KEEP_DAYS, service.now, 10)] * 20
     )

@@ -70,7 +70,9 @@ class Target:
         state = self.settings.node.state_dir
         known = {state / name for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")}
         known |= {self.spool_dir / "salt", self.folder / "node.toml", self.folder / "node.log"}
-        files = {path for path in self.folder.rglob("*") if path.is_file()} - known
+        others = {self.settings.node.run_dir / "metrics", state / "audit"}
+        found = {path for path in self.folder.rglob("*") if path.is_file() and others.isdisjoint(path.parents)}
+        files = found - known
         instances = self.spool_dir / "instances"
         return [str(path) for path in files if path.parents[2] != instances or path.name not in OWN_FILES]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import report
-from tests.bench.__main__ import MEASURED, README, table
+from tests.bench import report, sizing
+from tests.bench.__main__ import MEASURED, README, kept, table
 from tests.bench.figures import Figure, Target, at_least, at_most, ratio_at_least, ratio_at_most
 from tests.bench.timings import in_turn
 
@@ -18,6 +18,13 @@ def test_the_table_in_readme_is_that_of_the_measured_figures() -> None:
         return
     assert report.with_table(readme, table(MEASURED)) == readme
     assert report.BEGIN in readme
+
+
+def test_the_sizes_in_readme_are_those_of_the_measured_figures() -> None:
+    readme = README.read_text(encoding="utf-8")
+
+    assert sizing.with_table(readme, sizing.markdown(kept(MEASURED))) == readme
+    assert sizing.BEGIN in readme
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ WALLS = {
         *("cxrnode.receive", "cxrnode.doorway", "cxrnode.inflow", "cxrnode.calling", "cxrnode.query"),
         *("cxrnode.deliver", "cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),
     ),
+    "cryptography": ("cxrnode.validity",),
     "imagecodecs": ("cxrnode.decoders",),
     "dicomweb_client": ("cxrnode.web",),
     "requests": ("cxrnode.web",),
@@ -39,6 +40,7 @@ WALLS = {
     "alembic": ("cxrnode.ledger",),
     "psycopg": ("cxrnode.ledger",),
     "pyarrow": ("cxrnode.compare",),
+    "prometheus_client": ("cxrnode.metrics",),
 }
 
 

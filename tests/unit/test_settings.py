@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from cxrnode.errors import SettingsError
+from cxrnode.receive import admits
 from cxrnode.sender import Sender
-from cxrnode.settings import Settings, load
+from cxrnode.settings import Receiving, Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +171,43 @@ def test_a_sender_is_admitted_by_title_and_address_together(ae_title: str, addre
     sender = Sender(ae_title="CR1", addresses=("10.1.2.0/24", "127.0.0.1", "::1"))
 
     assert sender.admits(ae_title, address) is admitted
+
+
+@pytest.mark.parametrize(
+    ("address", "admitted"),
+    [
+        ("::ffff:10.1.2.3", True),
+        ("::ffff:10.1.3.3", False),
+        ("::ffff:127.0.0.1", True),
+        ("2001:db8::7", True),
+        ("2001:db8:0:1::7", False),
+    ],
+)
+def test_a_sender_is_known_on_ipv6_too(address: str, *, admitted: bool) -> None:
+    sender = Sender(ae_title="CR1", addresses=("10.1.2.0/24", "127.0.0.1", "2001:db8::/64"))
+
+    assert sender.admits("CR1", address) is admitted
+
+
+@pytest.mark.parametrize(
+    ("address", "here"), [("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("::ffff:10.1.2.3", False)]
+)
+def test_without_senders_this_machine_alone_may_send(address: str, *, here: bool) -> None:
+    assert admits(Receiving(), "ANY", address) is here
+
+
+def test_a_sender_may_have_a_number_of_seats_of_its_own() -> None:
+    senders = (
+        Sender(ae_title="BUSY", addresses=("10.1.2.0/24",), max_associations=20),
+        Sender(ae_title="SLOW", addresses=("10.1.2.0/24",)),
+    )
+    receiving = Receiving(senders=senders, max_associations_per_sender=3)
+
+    assert [receiving.seats_of(*who) for who in (("BUSY", "10.1.2.3"), ("BUSY", "10.1.9.9"), ("SLOW", "10.1.2.3"))] == [
+        20,
+        3,
+        3,
+    ]
 
 
 def test_the_result_digest_follows_what_changes_results_and_nothing_else(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ from tests.unit.test_spool import RECEIPT
 
 DAYS = 30.0
 STUDIES = 3
-OWN = {"unsettled", "shares", "tallies", "keeps", "studies"}
-"""Tables of the count itself, and the names of the studies, which never change."""
+OWN = {"unsettled", "shares", "tallies", "keeps", "studies", "canaries"}
+"""The tables of the count itself, the studies' names, which never change, and canaries, noted before their study is."""
 
 
 class Life:

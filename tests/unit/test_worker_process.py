@@ -12,12 +12,14 @@ from cxrnode.errors import DeviceLost, ModelMismatch
 from cxrnode.finding import Finding
 from cxrnode.ledger import work
 from cxrnode.ledger.roundlines import round_lines
+from cxrnode.ledger.tables import Lane
 from cxrnode.ledger.tables import tasks as tasks_table
 from cxrnode.radiograph import Film
 from cxrnode.settings import Settings
 from tests.builders import make_cxr
 from tests.desks import HOUR, open_desk, read_all, receive
 from tests.fakes import FakeModel
+from tests.ledgers import T0
 from workers import gpu, tasks
 
 
@@ -71,7 +73,8 @@ def test_the_task_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise DeviceLost("cuda:0 has failed")
 
     monkeypatch.setattr(tasks, "desk", lambda: desk)
-    monkeypatch.setattr(work, "lease", lambda *_, **__: ["held"])
+    held = work.Lease("key", "round", "", Lane.LIVE, 1, 1, T0, T0)
+    monkeypatch.setattr(work, "lease", lambda *_, **__: [held])
     monkeypatch.setattr("workers.analysis.analyse_leased", lost)
     monkeypatch.setattr(gpu, "_together", [1])
 

@@ -134,13 +134,13 @@ def test_a_connection_that_a_process_has_no_room_for_ends_and_the_process_goes_o
 
 
 def test_a_seat_is_had_once_and_left_for_another() -> None:
-    seats = Seats(3, 2)
-    taken = [seats.take("A", "10.0.0.1"), seats.take("A", "10.0.0.1")]
+    seats = Seats(3)
+    taken = [seats.take("A", "10.0.0.1", 2), seats.take("A", "10.0.0.1", 2)]
     with pytest.raises(NoSeatError, match="of this AE title and address"):
-        seats.take("A", "10.0.0.1")
-    taken.append(seats.take("A", "10.0.0.2"))
+        seats.take("A", "10.0.0.1", 2)
+    taken.append(seats.take("A", "10.0.0.2", 2))
     assert sorted(taken) == [0, 1, 2]
     with pytest.raises(NoSeatError, match=r"too many associations$"):
-        seats.take("B", "10.0.0.1")
+        seats.take("B", "10.0.0.1", 2)
     seats.leave(taken[0])
-    assert seats.take("A", "10.0.0.1") == taken[0]
+    assert seats.take("A", "10.0.0.1", 2) == taken[0]

@@ -16,6 +16,7 @@ import pytest
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
+from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
 from cxrnode.spool import Receipt, Spool
 from tests.builders import DX_PRESENTATION, make_cxr
@@ -30,7 +31,7 @@ FILM = make_cxr()
 class Bench:
     """A receiver with little patience, four seats, and two a sender."""
 
-    def __init__(self, root: Path, network_timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, root: Path, network_timeout_s: float = TIMEOUT_S, senders: tuple[Sender, ...] = ()) -> None:
         self.settings = Receiving(
             port=free_ports(1)[0],
             reserve_gb=0,
@@ -38,6 +39,7 @@ class Bench:
             max_associations=4,
             max_associations_per_sender=2,
             largest_instance_mb=1,
+            senders=senders,
         )
         self.receipts: list[Receipt] = []
         self.receiver = Receiver("CXRNODE", self.settings, Spool(root / "spool", 0), self.receipts.append)
@@ -119,6 +121,17 @@ def test_the_seats_of_one_sender_are_limited_and_come_free(bench: Bench) -> None
         one.rest()
 
     assert settled(lambda: bench.serves("SLOW"), 10)
+
+
+def test_a_sender_with_a_number_of_its_own_has_so_many_seats(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, senders=(Sender(ae_title="ONE", addresses=("127.0.0.1",), max_associations=1),))
+    bench.receiver.start()
+    try:
+        with bench.peer() as one, bench.peer() as two:
+            assert one.ask(pdus.associate("ONE"))[0] == pdus.ASSOCIATE_AC
+            assert two.ask(pdus.associate("ONE")) == REJECTED_TRANSIENT
+    finally:
+        bench.receiver.stop()
 
 
 def test_the_seats_of_all_are_limited(bench: Bench) -> None:

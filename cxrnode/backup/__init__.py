@@ -1,0 +1,1 @@
+"""`cxrnode backup` and `cxrnode restore`: everything that the node keeps, in a folder, and back."""

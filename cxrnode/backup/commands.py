@@ -1,0 +1,44 @@
+"""The command line of backup and restore."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a sentence.")]
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; best on another machine's disk.", metavar="FOLDER")],
+    copy_all: Annotated[
+        bool, typer.Option("--copy-all", help="Also what has not changed since the backup beside it: no link to that.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Copy ledger, spool, audit trail and replays into a folder while the node runs; patient data, mode 0700."""
+    from datetime import UTC, datetime
+
+    from cxrnode.backup.making import backup as run
+    from cxrnode.log import start
+    from cxrnode.settings import load
+
+    settings = load()
+    start("warning")
+    run(settings, folder, datetime.now(UTC), copy_all=copy_all, as_json=json)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="A backup that was made so.", metavar="FOLDER", exists=True)],
+    json: Json = False,
+) -> None:
+    """Put a backup where there is nothing yet, each file held against its sha256; then start the node."""
+    from cxrnode.backup.restoring import restore as run
+    from cxrnode.log import start
+    from cxrnode.settings import load
+
+    settings = load()
+    start("warning")
+    run(settings, folder, as_json=json)

@@ -1,0 +1,110 @@
+"""`cxrnode restore FOLDER`: a backup becomes the state of a node that has none, each file held against its sha256."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from cxrnode.backup.contents import INSTANCES, RESULTS, SALT, Label, label_of, trees
+from cxrnode.counted import counted
+from cxrnode.duplicate import SUMS, copy, make_folder, read_sums
+from cxrnode.errors import Retryable, SettingsError, Unreadable
+from cxrnode.ledger.copies import copy_in, empty, name_of_copy
+from cxrnode.settings import Settings
+from cxrnode.whole import sync_folder
+
+SPOOL = (INSTANCES, RESULTS)
+
+
+def restore(settings: Settings, folder: Path, *, as_json: bool) -> None:
+    """Restore it and print what is there now. Raises as `bring` does."""
+    label = bring(settings, folder)
+    if as_json:
+        print(json.dumps({"state_dir": str(settings.node.state_dir)} | asdict(label), indent=2))
+        return
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"Restored {counted(label.instances, 'instance')} and the ledger of {label.taken_at} from {folder}. "
+        "What came later is not here: have it sent again, or fetch it with `cxrnode replay --archive`."
+    )
+
+
+def bring(settings: Settings, folder: Path) -> Label:
+    """Put a backup in its place; nothing is in place before every file was read and is as it was written.
+
+    Raises SettingsError where there is a ledger or a spool already, or the ledger is of the other kind; Unreadable
+    where the backup is damaged; LedgerUnavailable; Retryable when the disk is full.
+    """
+    label, sums = label_of(folder), read_sums(folder)
+    if hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != label.sums:
+        raise Unreadable(f"{folder / SUMS} is not the list that the backup was made with")
+    _require_nothing(settings, label)
+    places, spool = trees(settings), settings.node.spool_dir
+    drafts = {name: tree.with_name(f"{tree.name}.restoring") for name, tree in places.items()}
+    ledger, salt = spool / "ledger.restoring", spool / "salt.restoring"
+    try:
+        for draft in drafts.values():
+            shutil.rmtree(draft, ignore_errors=True)
+        make_folder(spool)
+        for name, sha256 in sums.items():
+            target = {label.ledger: ledger, SALT: salt}.get(name) or _within(drafts, name)
+            target.unlink(missing_ok=True)
+            if copy(folder / name, target) != sha256:
+                raise Unreadable(f"{folder / name} has other bytes than were written; wanted another backup")
+        os.sync()
+        copy_in(ledger, settings.ledger_url)
+        _place(spool, drafts, places)
+    except FileNotFoundError as error:
+        raise Unreadable(f"{error.filename} is missing in the backup; wanted all that its {SUMS} lists") from error
+    except OSError as error:
+        raise Retryable(
+            f"{settings.node.state_dir}: cannot be restored ({error.strerror}); wanted room there"
+        ) from error
+    finally:
+        for draft in drafts.values():
+            shutil.rmtree(draft, ignore_errors=True)
+        for file in (ledger, salt):
+            file.unlink(missing_ok=True)
+    return label
+
+
+def _require_nothing(settings: Settings, label: Label) -> None:
+    if name_of_copy(settings.ledger_url) != label.ledger:
+        kinds = {"ledger.sqlite": "a SQLite file", "ledger.dump": "PostgreSQL"}
+        raise SettingsError(
+            f"ledger.url is {kinds[name_of_copy(settings.ledger_url)]}, and the backup's ledger is of "
+            f"{kinds.get(label.ledger, label.ledger)}; wanted the same kind"
+        )
+    places = trees(settings)
+    for name in SPOOL:
+        if any(files for _, _, files in os.walk(places[name])):
+            raise SettingsError(f"{places[name]} holds files; wanted nothing there: move it away, the node being down")
+    if not empty(settings.ledger_url):
+        raise SettingsError("there is a ledger already; wanted none: move it away (or drop the tables), the node down")
+
+
+def _within(drafts: dict[str, Path], name: str) -> Path:
+    for tree, draft in drafts.items():
+        if name.startswith(f"{tree}/"):
+            return draft / name.removeprefix(f"{tree}/")
+    raise Unreadable(f"the backup lists {name!r}, which is no part of a node")
+
+
+def _remove_empty(tree: Path) -> None:
+    """Remove a folder with the empty ones in it; OSError where a file has come meanwhile."""
+    for folder, _, _ in os.walk(tree, topdown=False):
+        Path(folder).rmdir()
+
+
+def _place(spool: Path, drafts: dict[str, Path], places: dict[str, Path]) -> None:
+    """All takes its name; of the audit trail and the replays that are here already nothing is changed."""
+    (spool / "salt.restoring").rename(spool / "salt")
+    for name, draft in drafts.items():
+        if draft.is_dir() and not (name not in SPOOL and places[name].exists() and any(places[name].iterdir())):
+            _remove_empty(places[name])
+            draft.rename(places[name])
+            sync_folder(places[name].parent)
