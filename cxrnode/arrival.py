@@ -17,8 +17,9 @@ from cxrnode.intake import IDENTITY, keep, require_names
 from cxrnode.log import logger
 from cxrnode.opening import data_set_at, measure, opened, parsed
 from cxrnode.priority import PRIORITY, says_stat
+from cxrnode.receipt import MOVED, Receipt
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from cxrnode.spool import MOVED, UID_LENGTH, UID_PATTERN, Receipt, Spool
+from cxrnode.spool import UID_LENGTH, UID_PATTERN, Spool
 
 LOG = logger("receive")
 TAGS = {tag: keyword for keyword in (*IDENTITY, *PRIORITY) if (tag := tag_for_keyword(keyword)) is not None}

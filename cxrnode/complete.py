@@ -22,13 +22,14 @@ from cxrnode.faultpoints import Point, reached
 from cxrnode.jobs import QUEUES, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
+from cxrnode.receipt import Receipt
 from cxrnode.routing import decide
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from cxrnode.study import Study
 
 LOG = logger("complete")

@@ -26,11 +26,12 @@ from cxrnode.ledger.naming import study_key_of
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.log import start
 from cxrnode.offline import files_below, group
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.render import Exhibit
 from cxrnode.settings import Receiving, Settings, load
 from cxrnode.show import exhibit, write_index
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from cxrnode.stopwatch import STAGES
 from cxrnode.study import Study
 

@@ -33,11 +33,12 @@ from cxrnode.metrics import zeros
 from cxrnode.metrics.port import serve
 from cxrnode.metrics.state import State
 from cxrnode.porch import require
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
 from cxrnode.seats import Seats
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 
 LOG = logger("entrance")
 LOOK_EVERY_S = 0.2

@@ -13,7 +13,8 @@ from cxrnode.draft import Draft
 from cxrnode.errors import Unreadable
 from cxrnode.log import logger
 from cxrnode.opening import data_set_at, parsed
-from cxrnode.spool import Receipt, Spool
+from cxrnode.receipt import Receipt
+from cxrnode.spool import Spool
 
 LOG = logger("intake")
 IDENTITY = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]

@@ -8,7 +8,7 @@ from redis import ConnectionError as RedisConnectionError
 from redis import RedisError
 
 from cxrnode.errors import BrokerUnavailable
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
 
 ANALYSIS_QUEUES = {Lane.STAT: "stat", Lane.LIVE: "live", Lane.REPLAY: "replay"}

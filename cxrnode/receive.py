@@ -32,10 +32,11 @@ from cxrnode.inflow import Inflow
 from cxrnode.log import logger
 from cxrnode.metrics import counts
 from cxrnode.porch import Alert, Porch
+from cxrnode.receipt import Receipt
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.sender import plain
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from cxrnode.tls import names_of
 
 LOG = logger("receive")

@@ -19,9 +19,10 @@ from cxrnode.jobs import Jobs
 from cxrnode.ledger import Ledger, tallies
 from cxrnode.log import logger
 from cxrnode.query import Inquiries
+from cxrnode.receipt import Receipt
 from cxrnode.retention import purge
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 
 LOG = logger("reception")
 PURGE_EVERY = timedelta(minutes=1)

@@ -23,7 +23,7 @@ from cxrnode.ledger.circuits import Circuit
 from cxrnode.ledger.completions import Reason
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
-from cxrnode.ledger.tables import Lane
+from cxrnode.ledger.states import Lane
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 

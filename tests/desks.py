@@ -15,12 +15,12 @@ from cxrnode.finding import Outcome
 from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.opening import data_set_at
+from cxrnode.receipt import Receipt
 from cxrnode.results.encode import encode
 from cxrnode.routing import Choice
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt
 from tests.databases import ledger_url
 from tests.fakes import FakeModel
 from tests.nodes import saved

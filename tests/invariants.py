@@ -21,7 +21,8 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import TAKEN, Fate, State, deliveries, instances, objects
+from cxrnode.ledger.states import TAKEN, Fate, State
+from cxrnode.ledger.tables import deliveries, instances, objects
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 from tests.orthanc import Orthanc

@@ -11,9 +11,11 @@ from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, tallies, work
 from cxrnode.ledger.account import Recount, account, recount
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
-from cxrnode.ledger.tables import Fate, metadata
+from cxrnode.ledger.states import Fate
+from cxrnode.ledger.tables import metadata
 from cxrnode.ledger.work import Lease
-from cxrnode.spool import Receipt, Spool
+from cxrnode.receipt import Receipt
+from cxrnode.spool import Spool
 from tests.databases import LEDGER, ledger_url
 
 T0 = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cxrnode.ledger import Ledger, arrivals, work
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 from tests.ledgers import LEASE_S, QUIET_S, T0
 
 IMAGES = 2

@@ -17,7 +17,7 @@ from cxrnode.late import gist
 from cxrnode.ledger import canaries, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.replayed import Order
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts

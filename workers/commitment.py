@@ -9,7 +9,7 @@ from cxrnode.destination import Destination
 from cxrnode.errors import NoWayBack, PeerRefused, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import commitments, work
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts

@@ -9,7 +9,7 @@ from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleL
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import parcels
 from cxrnode.ledger.parcels import Parcel
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts

@@ -9,7 +9,7 @@ from celery import shared_task
 from cxrnode.errors import DeviceLost
 from cxrnode.jobs import TASK_NAMES, Jobs
 from cxrnode.ledger import work
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts

@@ -13,9 +13,10 @@ from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
 from cxrnode.ledger.purged import came_again, is_kept
 from cxrnode.ledger.replayed import Order
-from cxrnode.ledger.tables import Kind, Lane, State, Work, instances, objects, questions, rounds, studies
+from cxrnode.ledger.states import Kind, Lane, State, Work
+from cxrnode.ledger.tables import instances, objects, questions, rounds, studies
 from cxrnode.ledger.work import add_task
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 
 REOPENED = Closing(Reason.REOPENED, None, 0)
 Rule = Callable[[Standing, float, float], Closing | None]

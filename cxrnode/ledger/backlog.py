@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from cxrnode.ledger.circuits import Circuit, opened
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.quarantine import given_up
-from cxrnode.ledger.tables import OPEN, State, rounds, tasks
+from cxrnode.ledger.states import OPEN, State
+from cxrnode.ledger.tables import rounds, tasks
 
 SINCE = {
     State.ARRIVING: rounds.c.last_received_at,

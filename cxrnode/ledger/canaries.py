@@ -28,18 +28,8 @@ from sqlalchemy import (
 from cxrnode.finding import Outcome
 from cxrnode.ledger.columns import String, Text, Utc
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import (
-    TAKEN,
-    UID,
-    Fate,
-    State,
-    deliveries,
-    metadata,
-    objects,
-    readings,
-    rounds,
-    studies,
-)
+from cxrnode.ledger.states import TAKEN, Fate, State
+from cxrnode.ledger.tables import UID, deliveries, metadata, objects, readings, rounds, studies
 
 canaries = Table(
     "canaries",

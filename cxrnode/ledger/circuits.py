@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import OPEN, TaskState, Work, circuits, returns, tasks
+from cxrnode.ledger.states import OPEN, TaskState, Work
+from cxrnode.ledger.tables import circuits, returns, tasks
 
 OPENS_AFTER = 3
 """calls in vain in a row: one association is lost on any network, and two workers may meet the same restart"""

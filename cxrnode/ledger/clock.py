@@ -6,7 +6,8 @@ from sqlalchemy import Connection, func, select, update
 
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import planned, replays
-from cxrnode.ledger.tables import OPEN, State, circuits, questions, rounds, tasks, transactions
+from cxrnode.ledger.states import OPEN, State
+from cxrnode.ledger.tables import circuits, questions, rounds, tasks, transactions
 
 TOLERANCE = timedelta(minutes=10)
 """Hosts that share a ledger must have clocks that differ by less; a clock put back by less costs no more than that."""

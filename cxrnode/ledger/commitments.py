@@ -13,18 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 from cxrnode.commitment import REASONS, Report, Request
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.parcels import accepted, finish_if_done
-from cxrnode.ledger.tables import (
-    Fate,
-    State,
-    TaskState,
-    Work,
-    commitments,
-    deliveries,
-    objects,
-    rounds,
-    transactions,
-    withdrawals,
-)
+from cxrnode.ledger.states import Fate, State, TaskState, Work
+from cxrnode.ledger.tables import commitments, deliveries, objects, rounds, transactions, withdrawals
 from cxrnode.ledger.work import Lease, again, require, settle
 from cxrnode.uids import Role
 

@@ -11,10 +11,8 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 from cxrnode.counted import counted
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replayed import of_replay
+from cxrnode.ledger.states import TAKEN, Kind, State
 from cxrnode.ledger.tables import (
-    TAKEN,
-    Kind,
-    State,
     completions,
     deliveries,
     instances,

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, func, select
 from cxrnode import verdicts
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import Step, planned
-from cxrnode.ledger.tables import TAKEN, Fate, deliveries, gists, instances, objects, readings, rounds
+from cxrnode.ledger.states import TAKEN, Fate
+from cxrnode.ledger.tables import deliveries, gists, instances, objects, readings, rounds
 from cxrnode.plan import Entry, Verdict
 
 PAGE = 500

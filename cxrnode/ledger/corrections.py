@@ -11,21 +11,8 @@ from sqlalchemy import Connection, insert, or_, select, update
 from cxrnode.ledger.parcels import cancel_due, finish_if_done
 from cxrnode.ledger.replayed import unsent
 from cxrnode.ledger.standing import stood_on
-from cxrnode.ledger.tables import (
-    TAKEN,
-    Fate,
-    Kind,
-    Lane,
-    State,
-    TaskState,
-    Work,
-    changes,
-    deliveries,
-    instances,
-    objects,
-    rounds,
-    tasks,
-)
+from cxrnode.ledger.states import TAKEN, Fate, Kind, Lane, State, TaskState, Work
+from cxrnode.ledger.tables import changes, deliveries, instances, objects, rounds, tasks
 
 
 def correct(db: Connection, study_key: str, instance_key: str, attributes: str, now: datetime) -> bool:

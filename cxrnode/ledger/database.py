@@ -12,7 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger.engines import open_engine
-from cxrnode.ledger.tables import MOVES, State, rounds
+from cxrnode.ledger.states import MOVES, State
+from cxrnode.ledger.tables import rounds
 from cxrnode.ledger.upgrade import bring_up_to_date
 
 TROUBLE = (OperationalError, InterfaceError, InternalError)

@@ -13,19 +13,8 @@ from sqlalchemy import Connection, Row, func, select
 from cxrnode.finding import Outcome
 from cxrnode.ledger.completions import Reason
 from cxrnode.ledger.replayed import unsent
-from cxrnode.ledger.tables import (
-    TAKEN,
-    Fate,
-    State,
-    cards,
-    completions,
-    deliveries,
-    gists,
-    objects,
-    rounds,
-    studies,
-    withdrawals,
-)
+from cxrnode.ledger.states import TAKEN, Fate, State
+from cxrnode.ledger.tables import cards, completions, deliveries, gists, objects, rounds, studies, withdrawals
 from cxrnode.uids import Role
 
 ARRIVES = frozenset({*TAKEN, Fate.DUE, Fate.SUPERSEDED})

@@ -19,7 +19,8 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.purges import owed
 from cxrnode.ledger.replaytables import Step, planned
-from cxrnode.ledger.tables import TAKEN, TaskState, deliveries, instances, metadata, objects, rounds, studies, tasks
+from cxrnode.ledger.states import TAKEN, TaskState
+from cxrnode.ledger.tables import deliveries, instances, metadata, objects, rounds, studies, tasks
 from cxrnode.ledger.tallytables import keeps, shares, unsettled
 
 ROOMS = (replaytables, tables, tallytables, transfers)

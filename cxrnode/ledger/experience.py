@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from cxrnode.finding import Outcome
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import Kind, State, instances, rounds
+from cxrnode.ledger.states import Kind, State
+from cxrnode.ledger.tables import instances, rounds
 
 LAST = 200
 

@@ -10,7 +10,8 @@ from sqlalchemy import Row, Select, func, select
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.purged import kept
-from cxrnode.ledger.tables import Kind, instances, objects, rounds, studies
+from cxrnode.ledger.states import Kind
+from cxrnode.ledger.tables import instances, objects, rounds, studies
 from cxrnode.plan import Entry, Verdict
 from cxrnode.spool import Spool
 

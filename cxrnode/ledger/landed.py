@@ -12,8 +12,9 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.planned import Claim, has_images, this
 from cxrnode.ledger.replayed import Order, hand_over, holds, ordered
 from cxrnode.ledger.replaytables import Step, planned, replayed
-from cxrnode.ledger.tables import State, rounds, studies
-from cxrnode.spool import Receipt
+from cxrnode.ledger.states import State
+from cxrnode.ledger.tables import rounds, studies
+from cxrnode.receipt import Receipt
 
 
 class Closed(StrEnum):

@@ -18,13 +18,8 @@ from cxrnode.ledger.parcels import ObjectRow, cancel_due, finish_if_done
 from cxrnode.ledger.purged import kept
 from cxrnode.ledger.purges import purged
 from cxrnode.ledger.replayed import ordered, unsent
+from cxrnode.ledger.states import TAKEN, Fate, Kind, State, TaskState, Work
 from cxrnode.ledger.tables import (
-    TAKEN,
-    Fate,
-    Kind,
-    State,
-    TaskState,
-    Work,
     cards,
     deliveries,
     gists,

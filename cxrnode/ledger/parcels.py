@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from cxrnode.family import Family
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.rejections import owed
-from cxrnode.ledger.tables import OPEN, Fate, State, TaskState, Work, deliveries, objects, rounds, tasks
+from cxrnode.ledger.states import OPEN, Fate, State, TaskState, Work
+from cxrnode.ledger.tables import deliveries, objects, rounds, tasks
 from cxrnode.ledger.work import Lease, add_task, again, require, settle
 from cxrnode.uids import Role
 

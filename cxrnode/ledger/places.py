@@ -9,14 +9,8 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from cxrnode.ledger import canaries
 from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.replayed import unsent
+from cxrnode.ledger.states import OPEN, TAKEN, Fate, Kind, State, TaskState, Work
 from cxrnode.ledger.tables import (
-    OPEN,
-    TAKEN,
-    Fate,
-    Kind,
-    State,
-    TaskState,
-    Work,
     deliveries,
     gists,
     instances,

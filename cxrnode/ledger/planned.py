@@ -15,17 +15,8 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.earlier import latest_read
 from cxrnode.ledger.purged import kept, may_come_again
 from cxrnode.ledger.replaytables import Step, planned
-from cxrnode.ledger.tables import (
-    OPEN,
-    Kind,
-    State,
-    Work,
-    instances,
-    readings,
-    rounds,
-    studies,
-    tasks,
-)
+from cxrnode.ledger.states import OPEN, Kind, State, Work
+from cxrnode.ledger.tables import instances, readings, rounds, studies, tasks
 from cxrnode.plan import Entry, Verdict, as_line
 
 VERDICTS = {

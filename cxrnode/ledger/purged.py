@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from cxrnode.ledger.tables import instances, purges, studies
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 
 GONE = purges.c.restored_at.is_(None)
 """Of a row of `purges`: no replay has fetched the image anew since."""

@@ -17,7 +17,8 @@ from cxrnode.ledger.places import Scope, among
 from cxrnode.ledger.purged import kept
 from cxrnode.ledger.quarantine import given_up, wanted
 from cxrnode.ledger.replaytables import Step, planned
-from cxrnode.ledger.tables import OPEN, Fate, State, deliveries, instances, objects, purges, rounds, studies, tasks
+from cxrnode.ledger.states import OPEN, Fate, State
+from cxrnode.ledger.tables import deliveries, instances, objects, purges, rounds, studies, tasks
 from cxrnode.ledger.tallytables import keeps
 
 SETTLED = (Fate.ACCEPTED, Fate.COMMITTED, Fate.WITHDRAWN, Fate.SUPERSEDED)

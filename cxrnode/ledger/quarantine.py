@@ -16,7 +16,8 @@ from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.replayed import ordered, unsent
 from cxrnode.ledger.standing import repeats
-from cxrnode.ledger.tables import Fate, State, TaskState, Work, deliveries, objects, rounds, tasks, withdrawals
+from cxrnode.ledger.states import Fate, State, TaskState, Work
+from cxrnode.ledger.tables import deliveries, objects, rounds, tasks, withdrawals
 from cxrnode.ledger.work import again
 from cxrnode.uids import Role
 

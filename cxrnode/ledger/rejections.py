@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from cxrnode.family import Family
-from cxrnode.ledger.tables import TAKEN, deliveries, objects, withdrawals
+from cxrnode.ledger.states import TAKEN
+from cxrnode.ledger.tables import deliveries, objects, withdrawals
 from cxrnode.uids import Role
 
 

@@ -10,11 +10,12 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select, update
 
-from cxrnode import spool
+from cxrnode import receipt as receipts
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import planned, replayed, replays
-from cxrnode.ledger.tables import Lane, rounds
-from cxrnode.spool import Receipt
+from cxrnode.ledger.states import Lane
+from cxrnode.ledger.tables import rounds
+from cxrnode.receipt import Receipt
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def owner(db: Connection, receipt: Receipt) -> Order | None:
         case "":
             held = (planned.c.held_since <= at, planned.c.held_until > at)
             found = asked.where(planned.c.sender == receipt.calling_ae, planned.c.sender != "", *held)
-        case spool.MOVED:
+        case receipts.MOVED:
             found = asked.where(planned.c.sender != "").order_by(planned.c.held_since.desc())
         case replay:
             found = select(replays).where(replays.c.key == replay)

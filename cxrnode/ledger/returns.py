@@ -5,7 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, select
 
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.tables import Kind, instances, returns, rounds
+from cxrnode.ledger.states import Kind
+from cxrnode.ledger.tables import instances, returns, rounds
 
 
 class Origin(NamedTuple):

@@ -14,10 +14,8 @@ from cxrnode.ledger.completions import Reason, closings_of
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.purged import GONE
 from cxrnode.ledger.standing import standing_numbers
+from cxrnode.ledger.states import Kind, State, Work
 from cxrnode.ledger.tables import (
-    Kind,
-    State,
-    Work,
     changes,
     deliveries,
     instances,
@@ -44,7 +42,7 @@ class RoundLine:
     round_number: int
     state: str
     lane: str
-    """stat, live or replay (tables.Lane)"""
+    """stat, live or replay (states.Lane)"""
     outcome: str
     route: str
     """empty where none was given or none took the study"""

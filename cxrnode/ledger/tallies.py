@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, in
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.places import Place, Scope, among, placed
 from cxrnode.ledger.purges import since
-from cxrnode.ledger.tables import State, rounds, studies
+from cxrnode.ledger.states import State
+from cxrnode.ledger.tables import rounds, studies
 from cxrnode.ledger.tallytables import keeps, shares, tallies, unsettled
 
 BITE, LOOK = 100, 500

@@ -15,23 +15,8 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.replayed import ordered
 from cxrnode.ledger.standing import nothing_new, standing_number
-from cxrnode.ledger.tables import (
-    OPEN,
-    Kind,
-    Lane,
-    State,
-    TaskState,
-    Work,
-    changes,
-    circuits,
-    deliveries,
-    instances,
-    objects,
-    purges,
-    rounds,
-    tasks,
-    withdrawals,
-)
+from cxrnode.ledger.states import OPEN, Kind, Lane, State, TaskState, Work
+from cxrnode.ledger.tables import changes, circuits, deliveries, instances, objects, purges, rounds, tasks, withdrawals
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from cxrnode.ledger.columns import String, Text, Utc
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.tables import KEY, metadata, studies
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 
 transfers = Table(
     "transfers",

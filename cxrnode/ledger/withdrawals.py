@@ -10,7 +10,8 @@ from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.parcels import ORDER, cancel_due, finish_if_done
 from cxrnode.ledger.purges import purged
-from cxrnode.ledger.tables import TAKEN, Fate, State, Work, deliveries, objects, rounds, withdrawals
+from cxrnode.ledger.states import TAKEN, Fate, State, Work
+from cxrnode.ledger.tables import deliveries, objects, rounds, withdrawals
 from cxrnode.ledger.work import again
 from cxrnode.uids import Role
 

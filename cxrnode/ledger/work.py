@@ -13,7 +13,8 @@ from cxrnode.errors import StaleLease
 from cxrnode.ledger import circuits
 from cxrnode.ledger.circuits import FREE, Passage
 from cxrnode.ledger.database import Ledger, new_key
-from cxrnode.ledger.tables import Lane, TaskState, Work, tasks
+from cxrnode.ledger.states import Lane, TaskState, Work
+from cxrnode.ledger.tables import tasks
 
 LANES = tuple(Lane)
 ALONE: Mapping[Lane, int] = MappingProxyType({})

@@ -20,7 +20,7 @@ from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import account
 from cxrnode.ledger.backlog import SINCE, Backlog, Heap, backlog
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.log import logger
 from cxrnode.metrics.families import Labels, gauge, single
 from cxrnode.metrics.quality import of_canary, of_drift

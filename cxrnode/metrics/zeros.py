@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cxrnode.finding import Outcome
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.metrics import counts
 from cxrnode.settings import Receiving
 from cxrnode.stopwatch import STAGES

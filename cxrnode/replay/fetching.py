@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger.planned import Claim
+from cxrnode.receipt import Receipt
 from cxrnode.replay.source import Fetched, Source
-from cxrnode.spool import Receipt
 
 
 @dataclass(frozen=True)

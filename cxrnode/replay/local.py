@@ -7,8 +7,9 @@ from cxrnode.errors import Unreadable
 from cxrnode.filed import open_file
 from cxrnode.intake import keep, receipt_of
 from cxrnode.plan import Entry
+from cxrnode.receipt import Receipt
 from cxrnode.replay.source import Fetched
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 
 
 @dataclass(frozen=True)

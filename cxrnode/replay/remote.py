@@ -10,10 +10,11 @@ from cxrnode.calling import VERIFICATION_CONTEXT, associate
 from cxrnode.errors import PeerRefused, PeerUnavailable, Unreadable
 from cxrnode.intake import keep, receipt_of
 from cxrnode.plan import Entry
+from cxrnode.receipt import Receipt
 from cxrnode.replay.source import Fetched
 from cxrnode.retrieve import Retrieved, get, move
 from cxrnode.settings import Node, Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 
 STORED, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA900, 0xC000
 

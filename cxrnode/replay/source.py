@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from cxrnode.plan import Entry
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 
 
 @dataclass

@@ -23,7 +23,8 @@ from sqlalchemy import func, select
 
 from cxrnode.deliver import send
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.tables import TAKEN, Lane, State, deliveries, objects, rounds, studies
+from cxrnode.ledger.states import TAKEN, Lane, State
+from cxrnode.ledger.tables import deliveries, objects, rounds, studies
 from tests.bench.figures import Figure, at_most, ratio_at_most
 from tests.builders import chest_like, make_cxr, remade
 from tests.nodes import RunningNode, running_node, saved

@@ -38,9 +38,10 @@ from cxrnode.ledger.backlog import backlog
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.work import Lease
-from cxrnode.spool import Receipt, Spool
+from cxrnode.receipt import Receipt
+from cxrnode.spool import Spool
 from cxrnode.status import look
 from tests.bench import fill
 from tests.bench.figures import Figure, at_most

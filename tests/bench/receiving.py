@@ -22,9 +22,10 @@ import numpy as np
 import tomli_w
 from pydicom.uid import generate_uid
 
+from cxrnode.receipt import Receipt
 from cxrnode.samples import free_ports
 from cxrnode.settings import load
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.bench.figures import Figure, Target, ratio_at_least, ratio_at_most
 from tests.builders import make_cxr, remade
 from tests.invariants import not_on_disk

@@ -19,7 +19,8 @@ from cxrnode import broker
 from cxrnode.destination import Destination
 from cxrnode.jobs import Jobs
 from cxrnode.ledger import arrivals, work
-from cxrnode.ledger.tables import Lane, State, Work, rounds
+from cxrnode.ledger.states import Lane, State, Work
+from cxrnode.ledger.tables import rounds
 from cxrnode.ledger.work import Due
 from cxrnode.settings import Settings, load
 from tests.desks import QUIET_S, receive

@@ -21,7 +21,7 @@ from cxrnode.deliver import echo
 from cxrnode.destination import Destination
 from cxrnode.errors import BrokerUnavailable, PeerUnavailable
 from cxrnode.jobs import Jobs
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load

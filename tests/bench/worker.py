@@ -25,7 +25,8 @@ from cxrnode.finding import Outcome
 from cxrnode.ledger import arrivals, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.parcels import ObjectRow
-from cxrnode.ledger.tables import Lane, readings, rounds
+from cxrnode.ledger.states import Lane
+from cxrnode.ledger.tables import readings, rounds
 from cxrnode.ledger.work import Lease
 from cxrnode.study import Study
 from models.shelf import Shelf

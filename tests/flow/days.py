@@ -22,7 +22,7 @@ from cxrnode.faultpoints import Fault, Point
 from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.states import Fate
 from cxrnode.results.series import SERIES
 from cxrnode.samples import free_ports
 from tests.builders import make_cxr

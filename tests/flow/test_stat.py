@@ -8,7 +8,8 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from cxrnode.ledger import Ledger
-from cxrnode.ledger.tables import Lane, rounds
+from cxrnode.ledger.states import Lane
+from cxrnode.ledger.tables import rounds
 from tests.builders import chest_like, make_cxr
 from tests.fakes import FakePacs
 from tests.nodes import RunningNode, running_node, saved

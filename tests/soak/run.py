@@ -25,7 +25,8 @@ from cxrnode.errors import LedgerUnavailable
 from cxrnode.finding import Outcome
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import Account, account
-from cxrnode.ledger.tables import State, instances, rounds
+from cxrnode.ledger.states import State
+from cxrnode.ledger.tables import instances, rounds
 from cxrnode.spool import Spool
 from tests.flow.days import Day, long_day
 from tests.invariants import broken

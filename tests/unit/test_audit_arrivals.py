@@ -14,9 +14,9 @@ from cxrnode.errors import LedgerUnavailable
 from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, transfers
 from cxrnode.ledger.transfers import Transfer
+from cxrnode.receipt import Receipt
 from cxrnode.reception import Reception
 from cxrnode.settings import Node, Settings
-from cxrnode.spool import Receipt
 from tests.audits import PATIENT, STUDY, Told, told
 from tests.builders import make_cxr
 from tests.ledgers import QUIET_S, T0, Bench

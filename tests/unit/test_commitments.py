@@ -10,7 +10,7 @@ from cxrnode.commitment import Report, report_in
 from cxrnode.errors import StaleLease, Unreadable
 from cxrnode.ledger import commitments, parcels, rejections, work
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
 from tests.ledgers import LEASE_S, NOTE, Bench

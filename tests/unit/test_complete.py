@@ -13,7 +13,7 @@ from cxrnode.ledger import arrivals, clock, completions, parcels, returns, table
 from cxrnode.ledger.completions import Closing, Question, Reason, Said, Source, Standing
 from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate, State
+from cxrnode.ledger.states import Fate, State
 from cxrnode.ledger.timeline import timeline
 from cxrnode.query import Answer, Inquiries
 from cxrnode.sender import Sender

@@ -12,7 +12,8 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from cxrnode.correction import CORRECTABLE, differing, identification
-from cxrnode.spool import Receipt, Spool
+from cxrnode.receipt import Receipt
+from cxrnode.spool import Spool
 from tests.builders import make_cxr, remade
 
 

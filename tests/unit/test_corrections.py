@@ -7,9 +7,9 @@ import pytest
 from cxrnode.complete import sweep
 from cxrnode.ledger import arrivals, outcomes, parcels, work
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.work import Lease
-from cxrnode.spool import Receipt
+from cxrnode.receipt import Receipt
 from cxrnode.study import Instance, Study
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 

@@ -15,10 +15,10 @@ from cxrnode.complete import sweep
 from cxrnode.family import Family
 from cxrnode.ledger import arrivals, work
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.offline import group
+from cxrnode.receipt import Receipt
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt
 from cxrnode.study import Study
 from tests.builders import make_cxr
 from tests.databases import ledger_url

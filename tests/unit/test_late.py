@@ -14,7 +14,8 @@ from cxrnode.family import Family
 from cxrnode.ledger import parcels, quarantine, withdrawals, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.ledger.tables import Fate, Work, objects, rounds
+from cxrnode.ledger.states import Fate, Work
+from cxrnode.ledger.tables import objects, rounds
 from cxrnode.ledger.timeline import timeline
 from tests.builders import chest_like, make_cxr, remade
 from tests.desks import HOUR, T0, open_desk, read_all, receive

@@ -11,8 +11,9 @@ from cxrnode.errors import LedgerUnavailable, StaleLease
 from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
 from cxrnode.ledger.database import move
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import MOVES, Fate, State, Work, rounds
-from cxrnode.spool import Receipt
+from cxrnode.ledger.states import MOVES, Fate, State, Work
+from cxrnode.ledger.tables import rounds
+from cxrnode.receipt import Receipt
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
 

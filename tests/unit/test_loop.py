@@ -12,10 +12,11 @@ from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, arrivals, outcomes, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.roundlines import round_lines
+from cxrnode.receipt import Receipt
 from cxrnode.reception import Reception
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.databases import KINDS, ledger_url
 from tests.ledgers import LEASE_S, T0, Bench
 

@@ -20,7 +20,7 @@ from cxrnode.ledger import arrivals, circuits, outcomes, quarantine, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.backlog import backlog
 from cxrnode.ledger.circuits import OPENS_AFTER
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.metrics.state import Look, State
 from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Receiving, Settings

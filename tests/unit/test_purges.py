@@ -24,26 +24,17 @@ from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.purged import may_come_again
 from cxrnode.ledger.purges import begin, expired, purged
 from cxrnode.ledger.replays import Request
-from cxrnode.ledger.tables import (
-    Fate,
-    State,
-    Work,
-    deliveries,
-    instances,
-    objects,
-    rounds,
-    studies,
-    tasks,
-    withdrawals,
-)
+from cxrnode.ledger.states import Fate, State, Work
+from cxrnode.ledger.tables import deliveries, instances, objects, rounds, studies, tasks, withdrawals
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
 from cxrnode.plan import Entry, Head, Origin
+from cxrnode.receipt import Receipt
 from cxrnode.reception import Reception
 from cxrnode.retention import BITE, purge
 from cxrnode.settings import Node, Retention, Settings
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 from tests.unit.test_spool import RECEIPT
 

@@ -12,7 +12,7 @@ from cxrnode.errors import Unknown
 from cxrnode.ledger import arrivals, outcomes, parcels, work
 from cxrnode.ledger.quarantine import Waiting, reopen, waiting
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
 from tests.ledgers import NOTE, QUIET_S, Bench

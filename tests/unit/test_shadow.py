@@ -12,7 +12,7 @@ from cxrnode.errors import SettingsError
 from cxrnode.ledger import arrivals, comparisons, outcomes, replays, work
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.ledger.tables import Lane, Work
+from cxrnode.ledger.states import Lane, Work
 from cxrnode.routing import Choice, choices, decide
 from cxrnode.settings import Settings, load
 from tests.builders import make_cxr, remade

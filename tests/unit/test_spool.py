@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cxrnode import draft
 from cxrnode.errors import SpoolFull, Unreadable
-from cxrnode.spool import UID_PATTERN, Receipt, Spool
+from cxrnode.receipt import Receipt
+from cxrnode.spool import UID_PATTERN, Spool
 
 RECEIPT = Receipt(
     key="",

@@ -18,12 +18,13 @@ from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES, QUEUES, queue_of
 from cxrnode.ledger import Ledger, arrivals, replayed, replays, work
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.replays import Request
-from cxrnode.ledger.tables import Lane, State, TaskState, Work, rounds, tasks
+from cxrnode.ledger.states import Lane, State, TaskState, Work
+from cxrnode.ledger.tables import rounds, tasks
 from cxrnode.ledger.work import Due
 from cxrnode.plan import Head, Origin
 from cxrnode.priority import says_stat
+from cxrnode.receipt import Receipt
 from cxrnode.settings import Settings
-from cxrnode.spool import Receipt
 from cxrnode.status import as_object, look
 from cxrnode.trace import timeline
 from tests.builders import chest_like, make_cxr, remade

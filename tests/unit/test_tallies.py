@@ -22,7 +22,8 @@ from cxrnode.ledger import Ledger, arrivals, commitments, outcomes, parcels, pur
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.purges import expired
 from cxrnode.ledger.replaytables import replays
-from cxrnode.ledger.tables import Fate, Lane, State, Work, instances, objects, purges, rounds, studies
+from cxrnode.ledger.states import Fate, Lane, State, Work
+from cxrnode.ledger.tables import instances, objects, purges, rounds, studies
 from cxrnode.ledger.tallytables import unsettled
 from cxrnode.ledger.withdrawals import withdraw
 from cxrnode.reception import Reception

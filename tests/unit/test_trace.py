@@ -11,7 +11,7 @@ from cxrnode.cli import app, main
 from cxrnode.destination import NOWHERE, Destination
 from cxrnode.family import Family
 from cxrnode.ledger import outcomes, work
-from cxrnode.ledger.tables import Fate
+from cxrnode.ledger.states import Fate
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.stopwatch import STAGES

@@ -19,8 +19,9 @@ from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, arrivals, commitments, parcels, upgrade, work
 from cxrnode.ledger.columns import Utc
 from cxrnode.ledger.engines import open_engine
-from cxrnode.ledger.tables import Fate, Work, metadata
-from cxrnode.spool import Receipt
+from cxrnode.ledger.states import Fate, Work
+from cxrnode.ledger.tables import metadata
+from cxrnode.receipt import Receipt
 from tests.databases import KINDS, ledger_url
 from tests.house.rooms import ROOT
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench

@@ -9,7 +9,7 @@ from cxrnode.cli import app
 from cxrnode.errors import Unknown
 from cxrnode.ledger import outcomes, parcels, rejections, work
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.ledger.tables import Fate, Work
+from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.withdrawals import Withdrawal, chosen, withdraw
 from cxrnode.ledger.work import Lease
 from cxrnode.withdraw import as_reason

@@ -12,7 +12,7 @@ from cxrnode.errors import DeviceLost, ModelMismatch
 from cxrnode.finding import Finding
 from cxrnode.ledger import work
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Lane
+from cxrnode.ledger.states import Lane
 from cxrnode.ledger.tables import tasks as tasks_table
 from cxrnode.radiograph import Film
 from cxrnode.settings import Settings

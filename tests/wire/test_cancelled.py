@@ -11,7 +11,7 @@ from pynetdicom import AE, evt
 
 from cxrnode.ledger import work
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
 from tests.builders import make_cxr, remade

@@ -18,7 +18,8 @@ from cxrnode.ledger.account import account
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.quarantine import waiting
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Fate, tasks
+from cxrnode.ledger.states import Fate
+from cxrnode.ledger.tables import tasks
 from cxrnode.ledger.timeline import timeline
 from cxrnode.quarantine import retry_destination
 from cxrnode.samples import free_ports

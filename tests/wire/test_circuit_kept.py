@@ -8,7 +8,8 @@ from sqlalchemy import select, update
 from cxrnode.destination import Destination
 from cxrnode.ledger import circuits, work
 from cxrnode.ledger.circuits import OPENS_AFTER
-from cxrnode.ledger.tables import TaskState, tasks
+from cxrnode.ledger.states import TaskState
+from cxrnode.ledger.tables import tasks
 from cxrnode.samples import free_ports
 from tests.desks import open_desk, owing, turn
 from tests.fakes import FakePacs

@@ -18,7 +18,7 @@ from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import commitments, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.ledger.tables import Work
+from cxrnode.ledger.states import Work
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving

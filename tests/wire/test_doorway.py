@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from cxrnode.doorway import LARGEST_PDU, MOST_WAITING
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
 from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fuzz import pdus
 from tests.fuzz.campaign import settled

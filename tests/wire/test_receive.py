@@ -20,11 +20,12 @@ from cxrnode.deliver import send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.log import start
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver, StoreStatus
 from cxrnode.samples import free_ports
 from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.builders import CR, make_cxr, remade
 from tests.cables import Cable
 from tests.invariants import not_on_disk

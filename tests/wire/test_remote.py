@@ -8,11 +8,12 @@ import pytest
 from cxrnode.errors import PeerUnavailable
 from cxrnode.opening import parsed
 from cxrnode.plan import Entry
+from cxrnode.receipt import MOVED, Receipt
 from cxrnode.replay.remote import FromArchive
 from cxrnode.retrieve import Retrieved
 from cxrnode.samples import free_ports
 from cxrnode.settings import Node, Receiving
-from cxrnode.spool import MOVED, Receipt, Spool
+from cxrnode.spool import Spool
 from tests.dcmqrscp import Dcmqrscp, running_dcmqrscp
 from tests.nodes import saved
 from tests.replaying import film

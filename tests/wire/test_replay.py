@@ -12,7 +12,7 @@ from cxrnode.ledger import planned, quarantine, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replaytables import Step
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Lane, State
+from cxrnode.ledger.states import Lane, State
 from cxrnode.ledger.timeline import timeline
 from cxrnode.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched

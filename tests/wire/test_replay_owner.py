@@ -10,11 +10,11 @@ from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger import arrivals, outcomes, planned, quarantine, work
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import Lane, State
+from cxrnode.ledger.states import Lane, State
 from cxrnode.plan import Entry, Verdict
+from cxrnode.receipt import MOVED, Receipt
 from cxrnode.replay.source import Fetched
 from cxrnode.routing import Choice
-from cxrnode.spool import MOVED, Receipt
 from tests.builders import remade
 from tests.desks import QUIET_S, read_all, receive
 from tests.fakes import FakeModel, FakePacs

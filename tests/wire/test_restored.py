@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydicom.dataset import FileDataset
 
-from cxrnode import spool
 from cxrnode.intake import keep, receipt_of
 from cxrnode.ledger import arrivals, withdrawals
 from cxrnode.plan import Verdict
+from cxrnode.receipt import MOVED
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
 from tests.desks import receive
@@ -39,7 +39,7 @@ def gone(desk: Desk, late: datetime) -> FileDataset:
 def move(desk: Desk, one: FileDataset, at: datetime) -> None:
     """The archive sends it to the receiver, as it was asked to."""
     content = saved(one, desk.settings.node.state_dir / "moved.dcm").read_bytes()
-    arrivals.note(desk.ledger, [keep(desk.spool, content, receipt_of(desk.spool, content, "PACS", spool.MOVED, at))])
+    arrivals.note(desk.ledger, [keep(desk.spool, content, receipt_of(desk.spool, content, "PACS", MOVED, at))])
 
 
 CHANGES: dict[str, Callable[[FileDataset], object]] = {

@@ -7,10 +7,11 @@ from pydicom import Dataset
 
 from cxrnode.deliver import send
 from cxrnode.destination import Destination
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.builders import make_cxr
 from tests.nodes import saved
 

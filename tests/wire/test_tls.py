@@ -21,11 +21,12 @@ from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.porch import MOST_HANDSHAKES
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
 from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from tests.authority import Authority, Shown
 from tests.builders import make_cxr
 from tests.fuzz import pdus

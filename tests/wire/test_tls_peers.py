@@ -18,11 +18,12 @@ from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.find import resolve
+from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.retrieve import get, move
 from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
-from cxrnode.spool import Receipt, Spool
+from cxrnode.spool import Spool
 from cxrnode.validity import looked_at
 from tests.authority import Authority
 from tests.builders import make_cxr

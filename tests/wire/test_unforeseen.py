@@ -14,7 +14,8 @@ from cxrnode.ledger import circuits, parcels, withdrawals, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.quarantine import waiting
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.ledger.tables import TaskState, Work, objects, tasks
+from cxrnode.ledger.states import TaskState, Work
+from cxrnode.ledger.tables import objects, tasks
 from cxrnode.samples import free_ports
 from tests.archives import Archive
 from tests.desks import owing, turn
