@@ -75,8 +75,11 @@ class Queue(Part):
 
     @property
     def url(self) -> str:
-        """The broker's URL with password and certificates, for whoever connects and no log. Raises SettingsError."""
-        if not self._named:
+        """The broker's URL with password and certificates, for whoever connects and no log. Raises SettingsError.
+
+        Over TLS it always asks for a certificate that is trusted: kombu's own default takes any.
+        """
+        if not self._named and not self.broker_url.startswith("rediss://"):
             return self.broker_url
         parts = _parts(self.broker_url)
         if self.password_file:

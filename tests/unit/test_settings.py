@@ -244,3 +244,21 @@ def test_a_fault_shows_no_password_of_a_url(tmp_path: Path, line: str) -> None:
     with pytest.raises(SettingsError, match=r"postgresql://\*\*\*@h/d") as raised:
         load(written(tmp_path, line))
     assert "zz-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[flower]\npassword = "zz-secret"\npassword_file = "f"', "flower: Value error, password and password_file"),
+        ('[flower]\npasword = "zz-secret"', r"flower\.pasword = \*\*\*: Extra inputs"),
+        ('[ledger]\npasswd = "zz-secret"', r"ledger\.passwd = \*\*\*: Extra inputs"),
+        ("[queue]\npassword_file = 7", r"queue\.password_file = 7: "),
+    ],
+)
+def test_a_fault_shows_no_password_of_a_table_nor_of_a_key_that_is_misspelt(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    """Red when a table is shown as a whole: with a password and its file, the password stood in the log."""
+    with pytest.raises(SettingsError, match=told) as raised:
+        load(written(tmp_path, text))
+    assert "zz-secret" not in str(raised.value)

@@ -36,6 +36,19 @@ def test_a_broker_of_another_authority_is_not_spoken_to(broker: Broker, tmp_path
         broker.waiting(ca_file=str(other.file))
 
 
+def test_an_address_alone_has_the_brokers_certificate_looked_at_too(broker: Broker) -> None:
+    """Red when only a file beside it asks for that: kombu's own default takes any, and tells it the password."""
+    bare = dict.fromkeys(("user", "password_file", "ca_file", "certificate_file", "key_file"), "")
+
+    with pytest.raises(BrokerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        broker.waiting(broker_url=f"rediss://:hunter2@127.0.0.1:{broker.port}/0", **bare)
+
+
+def test_a_broker_with_another_name_than_its_host_is_not_spoken_to(broker: Broker) -> None:
+    with pytest.raises(BrokerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        broker.waiting(broker_url=f"rediss://localhost:{broker.port}/0")
+
+
 def test_who_shows_no_certificate_is_not_spoken_with(broker: Broker) -> None:
     with pytest.raises(BrokerUnavailable):
         broker.waiting(certificate_file="", key_file="")
