@@ -36,12 +36,11 @@ def with_shared_certificates(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     shared = given.get("tls", {})
-    receiving = _with(shared, given.get("receiving", {}))
-    if isinstance(receiving, dict) and isinstance(senders := receiving.get("senders"), list | tuple):
-        receiving = receiving | {"senders": [_with(shared, one, "return_tls") for one in senders]}
     lists = {key: given[key] for key in ("destinations", "archives") if isinstance(given.get(key), list | tuple)}
     peers = {key: [_with(shared, one) for one in listed] for key, listed in lists.items()}
-    return given | {"receiving": receiving} | peers
+    if isinstance(further := given.get("receivers"), list | tuple):
+        peers["receivers"] = [_received(shared, one) for one in further]
+    return given | {"receiving": _received(shared, given.get("receiving", {}))} | peers
 
 
 def absent_files(over: Mapping[str, Tls]) -> list[str]:
@@ -51,6 +50,14 @@ def absent_files(over: Mapping[str, Tls]) -> list[str]:
         for who, by in over.items()
         if by and by.absent
     ]
+
+
+def _received(shared: Any, given: Any) -> Any:
+    """A receiver, and its senders, that are called back."""
+    receiver = _with(shared, given)
+    if not isinstance(receiver, dict) or not isinstance(senders := receiver.get("senders"), list | tuple):
+        return receiver
+    return receiver | {"senders": [_with(shared, one, "return_tls") for one in senders]}
 
 
 def _with(shared: Any, given: Any, key: str = "tls") -> Any:

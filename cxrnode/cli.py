@@ -74,20 +74,25 @@ def up() -> None:
 
 
 @app.command()
-def receive() -> None:
-    """Run the receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
+def receive(
+    receiver: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of [[receivers]]; else that of the table [receiving].")
+    ] = None,
+) -> None:
+    """Run a receiver alone: the DICOM SCP, the ledger's intake and the reconciler."""
     from cxrnode.metrics.files import begin
 
     with unswept():
         settings = _start()
-        begin(settings, settings.metrics.receiver_port)  # before anything that counts is imported
+        listener = settings.listeners[0] if receiver is None else settings.listener(receiver)
+        begin(settings, listener.metrics_port)  # before anything that counts is imported
         from cxrnode.entrance import Entrance
         from cxrnode.shift import at_work
 
-        entrance = Entrance(settings)
+        entrance = Entrance(settings, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: entrance.stop())
-    with at_work(settings, "receiver"):
+    with at_work(settings, listener.called):
         if not entrance.run():
             raise typer.Exit(1)
 

@@ -54,7 +54,7 @@ def reconcile(ledger: Ledger, jobs: Jobs, spool: Spool, settings: Settings, now:
 def next_closing(ledger: Ledger, settings: Settings, now: datetime) -> datetime | None:
     """When the next study will have been quiet long enough to be closed, or for its sender to be asked; None: none."""
     receiving = settings.receiving
-    waits = [receiving.quiet_s, *[receiving.ask_after_s] * any(one.query for one in receiving.senders)]
+    waits = [receiving.quiet_s, *[receiving.ask_after_s] * any(one.query for one in settings.senders)]
     moments = (arrivals.quiet_from(ledger, quiet_s, now) for quiet_s in waits)
     return min((one for one in moments if one is not None), default=None)
 
@@ -63,7 +63,7 @@ def ask(ledger: Ledger, inquiries: Inquiries, settings: Settings, now: datetime)
     """Note what the sources answered, and ask them what is due; nobody waits for an answer here."""
     for answer in inquiries.answers():
         completions.answered(ledger, answer.question, answer.said, answer.instances)
-    senders = [sender for sender in settings.receiving.senders if sender.query]
+    senders = [sender for sender in settings.senders if sender.query]
     after_s = settings.receiving.ask_after_s
     for question in completions.due(ledger, {sender.ae_title for sender in senders}, after_s, now):
         asked = (one for one in senders if one.admits(question.ae_title, question.address))
@@ -84,7 +84,7 @@ def close_whole(ledger: Ledger, spool: Spool, settings: Settings, now: datetime)
             short.append(closing)
         return closing
 
-    calling = {sender.called: sender.ae_title for sender in settings.receiving.senders}
+    calling = {sender.called: sender.ae_title for sender in settings.senders}
     ae_titles = {one.name: calling.get(one.ae_title, one.ae_title) for one in settings.destinations}
     if closed := arrivals.close_settled(ledger, settings.receiving.quiet_s, now, rule, ae_titles, routed):
         LOG.info("studies complete", count=closed)

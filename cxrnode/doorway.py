@@ -27,9 +27,9 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from cxrnode.faultpoints import Point, reached
+from cxrnode.listener import Listening
 from cxrnode.log import logger
 from cxrnode.seats import NoSeatError, Seats
-from cxrnode.settings import Receiving
 from cxrnode.tls import Connection
 
 LOG = logger("doorway")
@@ -52,7 +52,7 @@ class Doorway:
 
     def __init__(
         self,
-        settings: Receiving,
+        settings: Listening,
         seats: Seats | None = None,
         processes: int = 1,
         ended: Callable[[], None] = lambda: None,

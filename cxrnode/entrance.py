@@ -28,6 +28,7 @@ from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import Ledger, commitments
+from cxrnode.listener import MAIN, Listener
 from cxrnode.log import logger
 from cxrnode.metrics import zeros
 from cxrnode.metrics.port import serve
@@ -52,18 +53,17 @@ BACKLOG = 128
 
 
 class Entrance:
-    """What `cxrnode receive` runs."""
+    """What `cxrnode receive` runs: one of the node's receivers."""
 
-    def __init__(self, settings: Settings) -> None:
-        require(settings.receiving.tls)
-        self._settings = settings
+    def __init__(self, settings: Settings, listener: Listener) -> None:
+        require(listener.tls)
+        self._settings, self._listener = settings, listener
         self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes
-        receiving = settings.receiving
-        self._seats = Seats(receiving.max_associations)
-        self._processes = receiving.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
+        self._seats = Seats(listener.max_associations)
+        self._processes = listener.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
         self._stopping = False
-        self._alerts = Alerts(Recorder(settings, "receiver"))
+        self._alerts = Alerts(Recorder(settings, listener.called))
         self._receipts = -1
         self._untold: deque[bytes] = deque(maxlen=MOST_UNTOLD)
         self._telling, self._behind = threading.Lock(), False
@@ -110,11 +110,11 @@ class Entrance:
 
     def _listening(self) -> socket:
         """The port. Raises OSError when it is taken."""
-        node, receiving = self._settings.node, self._settings.receiving
-        family = AF_INET6 if ":" in receiving.host else AF_INET
-        port = create_server((receiving.host, receiving.port), family=family, backlog=BACKLOG)
+        listener = self._listener
+        family = AF_INET6 if ":" in listener.host else AF_INET
+        port = create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
         port.settimeout(LOOK_EVERY_S)
-        LOG.info("listening", ae_title=node.ae_title, host=receiving.host, port=receiving.port)
+        LOG.info("listening", ae_title=listener.ae_title, host=listener.host, port=listener.port)
         return port
 
     def _accept(self, hatch: Hatch) -> None:
@@ -123,11 +123,11 @@ class Entrance:
         pydicom checks every UID when it makes one, only to warn; a sender that proposes all there is has hundreds.
         """
         config.settings.reading_validation_mode = config.IGNORE
-        node, receiving = self._settings.node, self._settings.receiving
-        reports = Reports(self._settings.destinations, receiving.senders, self.keep)
-        doorway = Doorway(receiving, self._seats, self._processes, hatch.ended)
+        listener = self._listener
+        reports = Reports(self._settings.destinations, listener.senders, self.keep)
+        doorway = Doorway(listener, self._seats, self._processes, hatch.ended)
         receiver = Receiver(
-            node.ae_title, receiving, self._spool, self.note, reports, doorway=doorway, alert=self._alert
+            listener.ae_title, listener, self._spool, self.note, reports, doorway=doorway, alert=self._alert
         )
         receiver.wait()
         while (connection := hatch.connection()) is not None:
@@ -182,7 +182,7 @@ class Entrance:
         process = os.fork()
         if process == 0:
             os.close(self._receipts)
-            _take_in(self._settings, inbox)
+            _take_in(self._settings, self._listener, inbox)
         os.close(inbox)
         return process
 
@@ -199,14 +199,15 @@ def _accepted(port: socket) -> socket:
         raise TimeoutError from error
 
 
-def _take_in(settings: Settings, inbox: int) -> NoReturn:
+def _take_in(settings: Settings, listener: Listener, inbox: int) -> NoReturn:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         reception = Reception(settings)
         threading.Thread(target=_listen, args=(inbox, reception), daemon=True).start()
-        zeros.of_receiver(settings.receiving)
-        serve(settings.metrics.host, settings.metrics.receiver_port, partial(State, settings))
+        zeros.of_receiver(listener)
+        whole = partial(State, settings) if listener.name == MAIN else None  # what is the node's is told once
+        serve(settings.metrics.host, listener.metrics_port, whole)
         reception.run()
     except BaseException as error:  # noqa: BLE001  nothing may get past here: it is a copy of the receiver's process
         LOG.error("intake ended", reason=type(error).__name__)

@@ -29,13 +29,13 @@ from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import PeerUnavailable, Unreadable
 from cxrnode.faultpoints import Point, reached
 from cxrnode.inflow import Inflow
+from cxrnode.listener import Listening
 from cxrnode.log import logger
 from cxrnode.metrics import counts
 from cxrnode.porch import Alert, Porch
 from cxrnode.receipt import Receipt
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from cxrnode.sender import plain
-from cxrnode.settings import Receiving
 from cxrnode.spool import Spool
 from cxrnode.tls import names_of
 
@@ -69,7 +69,7 @@ class Receiver:
     def __init__(
         self,
         ae_title: str,
-        settings: Receiving,
+        settings: Listening,
         spool: Spool,
         note: Callable[[Receipt], None],
         reports: Reports | None = None,
@@ -215,7 +215,7 @@ class Receiver:
         return StoreArrival(self._spool, self._note, asked, str(context.transfer_syntax[0]), sent)
 
 
-def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
+def application_entity(ae_title: str, settings: Listening) -> ApplicationEntity:
     """What is negotiated: each storage SOP class in every transfer syntax, Verification, PDUs of a length.
 
     Storage Commitment too: who reports should propose the role of SCP (PS3.4 J.3.3.1.3), but some forget it.
@@ -232,7 +232,7 @@ def application_entity(ae_title: str, settings: Receiving) -> ApplicationEntity:
     return ae
 
 
-def admits(settings: Receiving, ae_title: str, address: str, named: Collection[str] | None = None) -> bool:
+def admits(settings: Listening, ae_title: str, address: str, named: Collection[str] | None = None) -> bool:
     """Whether this AE title may call from this address, with a certificate of these names (None: without TLS).
 
     With no senders listed, any may from this machine alone.
@@ -243,12 +243,12 @@ def admits(settings: Receiving, ae_title: str, address: str, named: Collection[s
     return any(named is None or sender.is_named(named) for sender in admitting)
 
 
-def is_stat(settings: Receiving, ae_title: str, address: str) -> bool:
+def is_stat(settings: Listening, ae_title: str, address: str) -> bool:
     """Whether all that this AE title sends from this address is STAT."""
     return any(sender.stat and sender.admits(ae_title, address) for sender in settings.senders)
 
 
-def storage_classes(settings: Receiving) -> list[UID]:
+def storage_classes(settings: Listening) -> list[UID]:
     """The storage SOP classes that are negotiated."""
     if settings.storage_classes == "all":
         return [context.abstract_syntax for context in AllStoragePresentationContexts if context.abstract_syntax]

@@ -14,13 +14,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from cxrnode.archive import Archive
-from cxrnode.certificates import Certificates, Tls, absent_files, with_shared_certificates
+from cxrnode.certificates import Certificates, absent_files, with_shared_certificates
 from cxrnode.collector import Audit
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
 from cxrnode.faults import faults_in
+from cxrnode.listener import MAIN, Listener, Listening, listener_faults, with_receiving
 from cxrnode.options import Delivery, FlowerSettings, Log, ModelChoice, Pixels, Queue, Results, Worker
-from cxrnode.part import AeTitle, Part, Port, Positive
+from cxrnode.part import AeTitle, Part, Positive
 from cxrnode.quality import CanarySettings, DriftSettings, canary_faults
 from cxrnode.route import Route, route_faults
 from cxrnode.sender import Sender
@@ -45,28 +46,13 @@ class Node(Part):
         return self.state_dir / "run"
 
 
-class Receiving(Part):
-    """The DICOM SCP."""
+class Receiving(Listening):
+    """The DICOM SCP: where it listens, and what holds for every receiver of the node."""
 
-    host: str = "127.0.0.1"
-    port: Port = 11112
     quiet_s: Positive = 20.0
     ask_after_s: Positive = 3.0
     longest_wait_s: Positive = 120.0
-    senders: tuple[Sender, ...] = ()
-    storage_classes: Literal["all"] | tuple[str, ...] = "all"
-    processes: int = Field(default=0, ge=0, le=64)
-    tls: Tls = False
-    max_associations: int = Field(default=32, ge=1, le=1000)
-    max_associations_per_sender: int = Field(default=8, ge=1, le=1000)
-    largest_instance_mb: int = Field(default=1024, ge=1, le=1024)
     reserve_gb: float = Field(default=1.0, ge=0)
-    network_timeout_s: Positive = 60.0
-
-    def seats_of(self, ae_title: str, address: str) -> int:
-        """Associations at a time of this AE title at this address: its sender's own number, or that of all."""
-        own = [one.max_associations for one in self.senders if one.max_associations and one.admits(ae_title, address)]
-        return max(own, default=self.max_associations_per_sender)
 
 
 class Ledger(Part):
@@ -116,6 +102,7 @@ class Settings(BaseSettings):
 
     node: Node = Node()
     receiving: Receiving = Receiving()
+    receivers: tuple[Listener, ...] = ()
     tls: Certificates = Certificates()
     ledger: Ledger = Ledger()
     queue: Queue = Queue()
@@ -150,8 +137,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_shared_certificates(cls, given: Any) -> Any:
-        return with_shared_certificates(given)
+    def _by_what_is_shared(cls, given: Any) -> Any:
+        return with_shared_certificates(with_receiving(given))
 
     @model_validator(mode="after")
     def _agree(self) -> "Settings":
@@ -160,11 +147,12 @@ class Settings(BaseSettings):
         for what, called in {"destinations": names, "archives": [one.name for one in self.archives]}.items():
             if len(set(called)) != len(called):
                 faults.append(f"{what} share a name: {', '.join(called)}; wanted one name each")
+        faults += listener_faults(self.listeners)
         here = (self.receiving.host, self.receiving.quiet_s, self.receiving.senders)
         faults += canary_faults(self.canary, *here, names, self.routes)
         if self.model.shadow == self.model.name:
             faults.append(f"model.shadow = {self.model.shadow!r} is model.name; wanted another model, or none")
-        over = {"receiving": self.receiving.tls} | {one.ae_title: one.return_tls for one in self.receiving.senders}
+        over = {one.name: one.tls for one in self.listeners} | {one.ae_title: one.return_tls for one in self.senders}
         over |= {one.name: one.tls for one in self.destinations} | {one.name: one.tls for one in self.archives}
         faults += absent_files(over)
         if self.queue.lease_s <= self.queue.time_limit_s:
@@ -178,7 +166,7 @@ class Settings(BaseSettings):
             for one in self.destinations
             if one.timeout_s >= self.queue.time_limit_s
         ]
-        if not any(sender.return_port for sender in self.receiving.senders):
+        if not any(sender.return_port for sender in self.senders):
             faults += [
                 f"destinations {one.name}: return_to_sender = true, and no receiving.senders has a return_port; "
                 "wanted the port of each to whom results go back"
@@ -186,7 +174,7 @@ class Settings(BaseSettings):
                 if one.return_to_sender
             ]
         waits = (self.receiving.ask_after_s, self.receiving.quiet_s, self.receiving.longest_wait_s)
-        if any(sender.query for sender in self.receiving.senders) and not waits[0] < waits[1] <= waits[2]:
+        if any(sender.query for sender in self.senders) and not waits[0] < waits[1] <= waits[2]:
             faults.append(
                 f"receiving.ask_after_s, quiet_s and longest_wait_s are {', '.join(f'{one:g}' for one in waits)}; "
                 "wanted the first below the second, and the third not below it, where a sender is asked (query = true)"
@@ -194,6 +182,29 @@ class Settings(BaseSettings):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The receivers of this node: that of [receiving], then the others."""
+        common = {name: getattr(self.receiving, name) for name in Listening.model_fields}
+        own = {"name": MAIN, "ae_title": self.node.ae_title, "metrics_port": self.metrics.receiver_port}
+        return (Listener.model_validate(common | own), *self.receivers)
+
+    def listener(self, name: str) -> Listener:
+        """The receiver of this name. Raises SettingsError where there is none."""
+        for one in self.listeners:
+            if one.name == name:
+                return one
+        known = ", ".join(one.name for one in self.listeners)
+        raise SettingsError(f"there is no receiver {name!r}; wanted one of {known}")
+
+    @property
+    def senders(self) -> tuple[Sender, ...]:
+        """Whoever may send to this node, by whichever of its receivers."""
+        found: list[Sender] = []
+        for one in self.listeners:
+            found += [sender for sender in one.senders if sender not in found]
+        return tuple(found)
 
     @property
     def ledger_url(self) -> str:

@@ -77,6 +77,8 @@ class Node:
         if not settings.queue.broker_url:
             self.children.append(Child("broker", broker.command(run_dir)))
         self.children.append(Child("receiver", [*ours, "receive"]))
+        for one in settings.receivers:
+            self.children.append(Child(one.called, [*ours, "receive", "--receiver", one.name]))
         self.children.append(Child("analysis worker", [*ours, "work", "--role", "analyse"]))
         self.children.append(Child("delivery worker", [*ours, "work", "--role", "deliver"]))
         if settings.flower.enabled:

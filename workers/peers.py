@@ -91,5 +91,5 @@ def put_back(desk: Desk, lease: Lease, trouble: str, now: datetime, *, held: boo
 
 
 def _calls(desk: Desk, origin: Origin) -> Sender | None:
-    admitting = (one for one in desk.settings.receiving.senders if one.admits(*origin))
+    admitting = (one for one in desk.settings.senders if one.admits(*origin))
     return next(admitting, None)

@@ -57,6 +57,8 @@ class Statement:
 
     version: str
     settings: dict[str, dict[str, object]]
+    receivers: tuple[dict[str, object], ...]
+    """those beside the one of the table receiving"""
     destinations: tuple[dict[str, object], ...]
     network: Network
     reads: tuple[Named, ...]
@@ -87,6 +89,7 @@ def statement(settings: Settings) -> Statement:
     return Statement(
         version=__version__,
         settings=settings.model_dump(mode="json", include={*PARTS}, exclude={"node": {"state_dir"}}),
+        receivers=tuple(one.model_dump(mode="json") for one in settings.receivers),
         destinations=tuple(one.model_dump(mode="json") for one in settings.destinations),
         network=network(settings),
         reads=tuple(named(uid) for uid in sorted(IMAGE_CLASSES)),

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 from cxrnode.finding import Outcome
 from cxrnode.ledger.states import Lane, Work
+from cxrnode.listener import Listening
 from cxrnode.metrics import counts
-from cxrnode.settings import Receiving
 from cxrnode.stopwatch import STAGES
 
 STATUSES = ("0000", "A700", "A900", "C000")
 """of cxrnode/arrival.py"""
 
 
-def of_receiver(receiving: Receiving) -> None:
+def of_receiver(receiving: Listening) -> None:
     """What a receiver may count of the senders in the settings, and of strangers."""
     for reason in counts.REFUSED_FOR:
         counts.REFUSED.labels(counts.STRANGER, reason)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cxrnode.archive import Archive
 from cxrnode.destination import Destination
+from cxrnode.listener import Listener
 from cxrnode.route import Route
 from cxrnode.sender import Sender
 from cxrnode.settings import Settings, load
@@ -26,7 +27,7 @@ def no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_example_has_every_setting_with_its_default_and_no_other() -> None:
-    tables = {"destinations": True, "routes": True, "archives": True, "receiving": {"senders"}}
+    tables = {"destinations": True, "routes": True, "archives": True, "receivers": True, "receiving": {"senders"}}
     defaults = Settings().model_dump(mode="json", exclude=tables, exclude_none=True)
 
     assert tomllib.loads(EXAMPLE.read_text(encoding="utf-8")) == defaults
@@ -39,7 +40,9 @@ def test_every_setting_of_the_example_has_a_comment_right_above_it() -> None:
     assert [lines[number] for number in settings if not re.match(r"# \S+ ", lines[number - 1])] == []
 
 
-@pytest.mark.parametrize(("path", "part"), [("receiving.senders", Sender), ("destinations", Destination)])
+@pytest.mark.parametrize(
+    ("path", "part"), [("receiving.senders", Sender), ("receivers", Listener), ("destinations", Destination)]
+)
 def test_a_table_shown_as_a_comment_has_every_key_and_is_valid_uncommented(path: str, part: type[BaseModel]) -> None:
     shown: Any = tomllib.loads(uncommented(EXAMPLE.read_text(encoding="utf-8")))
     for key in path.split("."):
@@ -47,7 +50,7 @@ def test_a_table_shown_as_a_comment_has_every_key_and_is_valid_uncommented(path:
 
     assert set(shown[0]) == set(part.model_fields)
     defaults = {name: field.get_default() for name, field in part.model_fields.items() if not field.is_required()}
-    optional = {name: default for name, default in defaults.items() if default is not None}
+    optional = {name: default for name, default in defaults.items() if default not in {None, ()}}
     given = part.model_validate(shown[0])
     assert {name: getattr(given, name) for name in optional} == optional
 

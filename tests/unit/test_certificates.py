@@ -161,7 +161,8 @@ def test_a_receiver_with_files_that_are_wrong_does_not_start(tmp_path: Path, our
     node = {"state_dir": str(tmp_path / "state")}
 
     with pytest.raises(SettingsError, match=r"ca_file = .*ca\.pem.*No such file"):
-        Entrance(loaded(tmp_path, node=node, tls=ours.model_dump(), receiving={"tls": True}))
+        settings = loaded(tmp_path, node=node, tls=ours.model_dump(), receiving={"tls": True})
+        Entrance(settings, *settings.listeners)
 
 
 def test_check_tells_whose_files_are_open_to_others(tmp_path: Path) -> None:
