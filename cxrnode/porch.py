@@ -111,7 +111,8 @@ def require(by: Tls) -> None:
 def stamps(by: Certificates) -> tuple[tuple[int, int, int], ...]:
     """What tells one state of the files from the next; of one that is not there, nothing."""
     found = []
-    for name in (by.certificate_file, by.key_file, by.key_password_file, by.ca_file, by.crl_file):
+    named = (by.certificate_file, by.key_file, by.key_password_file, by.ca_file, by.crl_file)
+    for name in filter(None, named):  # "" would be the working folder
         with suppress(OSError):
             status = Path(name).stat()
             found.append((status.st_ino, status.st_mtime_ns, status.st_size))

@@ -1,5 +1,6 @@
 """Until when certificates are good, and whether the files of this node's own are as they should be."""
 
+import re
 import ssl
 import stat
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ from cxrnode.tls import context
 
 SOON = timedelta(days=21)
 """A certificate that ends within it counts as wrong: to have a new one signed takes a hospital its time."""
+LISTS = "the authorities' lists of revoked certificates as PEM"
+LIST = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
 def looked_at(by: Certificates, now: datetime) -> str:
@@ -28,8 +31,19 @@ def looked_at(by: Certificates, now: datetime) -> str:
 
 
 def ends(file: Path) -> datetime:
-    """When the first certificate in a PEM file ends to be valid, in UTC. Raises SettingsError."""
-    return min(end for _, end in _ends(str(file))[:1])
+    """When the first of the certificates in a PEM file ends to be valid, in UTC. Raises SettingsError."""
+    return min(end for _, end in _ends(str(file)))
+
+
+def list_ends(file: Path) -> datetime | None:
+    """When the first of the lists of revoked certificates in a PEM file ends; None: none says. Raises SettingsError."""
+    try:
+        lists = [x509.load_pem_x509_crl(one) for one in LIST.findall(file.read_bytes())]
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror}); wanted {LISTS}") from error
+    except ValueError as error:
+        raise SettingsError(f"{file}: no list can be read there; wanted {LISTS}") from error
+    return min((one.next_update_utc for one in lists if one.next_update_utc), default=None)
 
 
 def open_to_others(paths: Iterable[Path]) -> Iterator[str]:
@@ -52,13 +66,7 @@ def _ends(file: str) -> list[tuple[str, datetime]]:
 
 def _late(file: str, now: datetime) -> Iterator[str]:
     """A fault where a list of revoked certificates is older than its authority says: then nobody is trusted."""
-    if not file:
-        return
-    try:
-        until = x509.load_pem_x509_crl(Path(file).read_bytes()).next_update_utc
-    except ValueError as error:
-        raise SettingsError(f"{file}: no list can be read there; wanted revoked certificates as PEM") from error
-    if until is not None and until <= now:
+    if file and (until := list_ends(Path(file))) is not None and until <= now:
         yield f"{file}: its time ended on {until:%Y-%m-%d}, and nobody is trusted since; wanted the authority's newest"
 
 
