@@ -5,20 +5,18 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
 from cxrnode.backup.commands import app as backup
+from cxrnode.console import Json, started
 from cxrnode.custody import app as custody
 from cxrnode.errors import CxrNodeError
 from cxrnode.laboratory import app as laboratory
 from cxrnode.unswept import unswept
-
-if TYPE_CHECKING:
-    from cxrnode.settings import Settings
 
 app = typer.Typer(
     name="cxrnode",
@@ -28,7 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Read frontal chest radiographs for pneumonia: DICOM in, a report and an overlay back. Not a medical device.",
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Files = Annotated[
     list[Path], typer.Argument(help="DICOM files, or folders of them.", metavar="FILE|DIR...", exists=True)
 ]
@@ -70,7 +67,7 @@ def up() -> None:
     """Run the whole node on this machine: broker, receiver, workers, Flower; until Ctrl-C."""
     from cxrnode.up import up as run
 
-    run(_start())
+    run(started(None))
 
 
 @app.command()
@@ -83,7 +80,7 @@ def receive(
     from cxrnode.metrics.files import begin
 
     with unswept():
-        settings = _start()
+        settings = started(None)
         listener = settings.listeners[0] if receiver is None else settings.listener(receiver)
         begin(settings, listener.metrics_port)  # before anything that counts is imported
         from cxrnode.entrance import Entrance
@@ -107,7 +104,7 @@ def work(
     from cxrnode.metrics.files import begin
 
     with unswept():
-        settings = _start()
+        settings = started(None)
         ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}
         begin(settings, ports[role])  # before anything that counts is imported
         from cxrnode.shift import at_work
@@ -122,7 +119,7 @@ def flower() -> None:
     """Run Flower, the operators' page, behind the password in the settings or the generated one."""
     from workers.watch import watch
 
-    watch(_start())
+    watch(started(None))
 
 
 @app.command()
@@ -142,8 +139,8 @@ def status(
     if watch is not None:
         if json or recount:
             raise typer.BadParameter("--watch prints tables of the running count; wanted without --json and --recount")
-        show_again(_start("warning"), limit=limit, every_s=watch)
-    elif not show(_start("warning"), as_json=json, limit=limit, count_all=recount):
+        show_again(started(), limit=limit, every_s=watch)
+    elif not show(started(), as_json=json, limit=limit, count_all=recount):
         raise typer.Exit(1)
 
 
@@ -152,7 +149,7 @@ def quarantine(json: Json = False) -> None:
     """List what waits for a person: analyses that were given up, and results that a destination did not take."""
     from cxrnode.quarantine import quarantine as run
 
-    run(_start("warning"), as_json=json)
+    run(started(), as_json=json)
 
 
 @app.command()
@@ -172,9 +169,9 @@ def retry(
     if (study is not None) + failed + (destination is not None) != 1:
         raise typer.BadParameter("wanted one of STUDY, --failed and --destination")
     if destination is not None:
-        retry_destination(_start("warning"), destination, dry_run=dry_run, as_json=json)
+        retry_destination(started(), destination, dry_run=dry_run, as_json=json)
         return
-    run(_start("warning"), study, dry_run=dry_run, as_json=json)
+    run(started(), study, dry_run=dry_run, as_json=json)
 
 
 @app.command()
@@ -193,7 +190,7 @@ def withdraw(
         raise typer.BadParameter("wanted one of --model and --study")
     if not (said := as_reason(reason)):
         raise typer.BadParameter("is empty; wanted why the results are withdrawn", param_hint="--reason")
-    run(_start("warning"), model=model, study=study, reason=said, dry_run=dry_run, as_json=json)
+    run(started(), model=model, study=study, reason=said, dry_run=dry_run, as_json=json)
 
 
 @app.command()
@@ -206,7 +203,7 @@ def analyse(
     """Read files without queue or network; one line an instance. Exit status 1 when any image failed."""
     from cxrnode.offline import analyse_files
 
-    if not analyse_files(paths, _start("warning"), out=out, as_json=json, calling_ae=calling_ae):
+    if not analyse_files(paths, started(), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
 
 
@@ -215,7 +212,7 @@ def rules_test(paths: Files, json: Json = False, calling_ae: CallingAe = "") -> 
     """Show which route would take each study, its model and destinations, and why the others would not."""
     from cxrnode.rules import foretell
 
-    foretell(paths, _start("warning"), calling_ae=calling_ae, as_json=json)
+    foretell(paths, started(), calling_ae=calling_ae, as_json=json)
 
 
 @app.command()
@@ -223,7 +220,7 @@ def check(json: Json = False) -> None:
     """Tell before starting what is wrong: settings, disk, ledger, broker, weights, every destination."""
     from cxrnode.check import check as run
 
-    if not run(_start("error"), as_json=json):
+    if not run(started("error"), as_json=json):
         raise typer.Exit(1)
 
 
@@ -241,7 +238,7 @@ def conformance(
     from cxrnode.conformance.samples import write_samples
     from cxrnode.conformance.statement import conformance as run
 
-    settings = _start("warning")
+    settings = started()
     typer.echo(run(settings, as_json=json) if samples is None else f"{write_samples(settings, samples)}\n", nl=False)
 
 
@@ -267,15 +264,6 @@ def main() -> None:
     except CxrNodeError as error:
         typer.echo(f"cxrnode: {error}", err=True)
         sys.exit(2)
-
-
-def _start(level: str | None = None) -> "Settings":
-    from cxrnode.log import start
-    from cxrnode.settings import load
-
-    settings = load()
-    start(level or settings.log.level)
-    return settings
 
 
 if __name__ == "__main__":

@@ -2,17 +2,13 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from cxrnode.settings import Settings
+from cxrnode.console import DATES, Json, started
 
 app = typer.Typer()
-DATES = ["%Y-%m-%d", "%Y%m%d"]
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 
 
 @app.command()
@@ -24,7 +20,7 @@ def trace(
     """Print what happened to one study and when: received, complete, analysed, sent, withdrawn, and what waits."""
     from cxrnode.trace import trace as run
 
-    run(_start(), study, with_uids=uids, as_json=json)
+    run(started(), study, with_uids=uids, as_json=json)
 
 
 @app.command()
@@ -39,7 +35,7 @@ def show(
     """Show results without a viewer: reports as HTML, all else as PNG, and an index; works offline."""
     from cxrnode.show import show as run
 
-    run(wanted, _start(), out, as_json=json)
+    run(wanted, started(), out, as_json=json)
 
 
 @app.command()
@@ -56,9 +52,9 @@ def purge(
     from cxrnode.purge import purge as run
 
     if study is not None:
-        erase(_start(), study, dry_run=dry_run, owed_too=owed_too, as_json=json)
+        erase(started(), study, dry_run=dry_run, owed_too=owed_too, as_json=json)
     else:
-        run(_start(), dry_run=dry_run, as_json=json)
+        run(started(), dry_run=dry_run, as_json=json)
 
 
 @app.command()
@@ -77,12 +73,4 @@ def audit(
     from cxrnode.audited import audit as run
 
     days = (first and first.date(), last and last.date())
-    run(_start(), Wanted(*days, study or "", who or ""), datetime.now(UTC), as_xml=xml, as_json=json)
-
-
-def _start() -> "Settings":
-    from cxrnode.log import start
-    from cxrnode.settings import load
-
-    start("warning")
-    return load()
+    run(started(), Wanted(*days, study or "", who or ""), datetime.now(UTC), as_xml=xml, as_json=json)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from cxrnode.console import Json
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
+app = typer.Typer()
 
 
 @app.command()

@@ -2,20 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from cxrnode.settings import Settings
+from cxrnode.console import DATES, Json, started
 
 app = typer.Typer()
 
 CHOICE, READING, PACE = "Which studies", "How they are read", "How fast"
-DATES = ["%Y-%m-%d", "%Y%m%d"]
 LISTED = "CSV of Study Instance UIDs or accession numbers, to be found in --archive or --from-spool."
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table.")]
 Named = Annotated[
     str | None, typer.Argument(help="Its key or how that begins, as `replays` shows it; else all.", metavar="REPLAY")
 ]
@@ -122,7 +119,7 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     source = (tuple(paths or ()), archive, from_spool, plan, listing, criteria, calling_ae)
     asked = Asked(*source, model=model, send=send, again=again)
     pace = Pace(tuple(Window.parsed(text) for text in windows or ()), per_minute, at_most)
-    manner, settings = Manner(pace, fetches, verdicts, as_json=json), _start()
+    manner, settings = Manner(pace, fetches, verdicts, as_json=json), started()
     if dry_run:
         preview(asked, settings, manner, save_plan)
     elif not run(asked, settings, manner):
@@ -134,7 +131,7 @@ def replays(json: Json = False) -> None:
     """List the replays there were and are, the latest first, and how each stands."""
     from cxrnode.backfill.listing import show
 
-    show(_start(), as_json=json)
+    show(started(), as_json=json)
 
 
 @app.command()
@@ -142,7 +139,7 @@ def pause(replay: Named = None) -> None:
     """Let a replay begin no more studies until `cxrnode resume`; what is under way comes to its end."""
     from cxrnode.backfill.listing import pause as run
 
-    run(_start(), replay, datetime.now(UTC))
+    run(started(), replay, datetime.now(UTC))
 
 
 @app.command()
@@ -150,13 +147,4 @@ def resume(replay: Named = None) -> None:
     """Let a paused replay go on."""
     from cxrnode.backfill.listing import pause as run
 
-    run(_start(), replay, None)
-
-
-def _start() -> "Settings":
-    from cxrnode.log import start
-    from cxrnode.settings import load
-
-    settings = load()
-    start("warning")
-    return settings
+    run(started(), replay, None)

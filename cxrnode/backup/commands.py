@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from cxrnode.console import Json, started
+
 app = typer.Typer()
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a sentence.")]
 
 
 @app.command()
@@ -21,12 +22,8 @@ def backup(
     from datetime import UTC, datetime
 
     from cxrnode.backup.making import backup as run
-    from cxrnode.log import start
-    from cxrnode.settings import load
 
-    settings = load()
-    start("warning")
-    run(settings, folder, datetime.now(UTC), copy_all=copy_all, as_json=json)
+    run(started(), folder, datetime.now(UTC), copy_all=copy_all, as_json=json)
 
 
 @app.command()
@@ -36,9 +33,5 @@ def restore(
 ) -> None:
     """Put a backup where there is nothing yet, each file held against its sha256; then start the node."""
     from cxrnode.backup.restoring import restore as run
-    from cxrnode.log import start
-    from cxrnode.settings import load
 
-    settings = load()
-    start("warning")
-    run(settings, folder, as_json=json)
+    run(started(), folder, as_json=json)

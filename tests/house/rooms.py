@@ -9,7 +9,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "custody", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine"),
+        *("cli", "console", "custody", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine"),
         *("purge", "erase", "audited", "withdraw"),
         *("canary", "lookout"),
         *("shift", "acceptors", "offline", "show", "rules", "check", "conformance", "demo", "compare"),
