@@ -22,7 +22,7 @@ from cxrnode.certificates import ANY_NAME
 from cxrnode.deliver import Answer, send
 from cxrnode.destination import Destination
 from cxrnode.draft import locked
-from cxrnode.errors import AuditUnavailable, CxrNodeError, LedgerUnavailable, PeerUnavailable, StillOwed
+from cxrnode.errors import AuditUnavailable, CxrNodeError, LedgerUnavailable, PeerUnavailable, StillOwed, Unknown
 from cxrnode.ledger import Ledger, canaries, erasures
 from cxrnode.ledger.erasures import Whole
 from cxrnode.log import logger
@@ -89,7 +89,7 @@ class Canary:
         try:
             with locked(self._spool.root):  # not while a backup is made
                 erasures.erase(self._ledger, key, now, partial(self._remove, now))
-        except (StillOwed, AuditUnavailable, OSError) as error:
+        except (StillOwed, Unknown, AuditUnavailable, OSError) as error:
             LOG.info("canary not erased yet", study=key, reason=type(error).__name__)
 
     def _remove(self, now: datetime, found: Whole) -> None:
@@ -108,12 +108,13 @@ def film(settings: Settings, study_instance_uid: str, now: datetime) -> Dataset:
     sop_class = DigitalXRayImageStorageForPresentation if digital else ComputedRadiographyImageStorage
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    series, instance = (uid_from({"canary": study_instance_uid, "of": one}) for one in ("series", "instance"))
+    instance, series = canaries.image_of(study_instance_uid), uid_from({"canary": study_instance_uid, "of": "series"})
     local = now.astimezone()
     for keyword, value in {
         "SOPClassUID": sop_class, "SOPInstanceUID": instance, "SpecificCharacterSet": "ISO_IR 192",
         "ImageType": ["ORIGINAL", "PRIMARY"], "StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series,
-        "PatientName": NAME, "PatientID": PATIENT_ID, "PatientBirthDate": "", "PatientSex": "O", "PatientAge": "003Y",
+        "PatientName": NAME, "PatientID": PATIENT_ID, "PatientBirthDate": "", "PatientSex": "O",
+        "PatientAge": f"{settings.canary.age_years:03}Y",
         "StudyDate": f"{local:%Y%m%d}", "StudyTime": f"{local:%H%M%S}", "AccessionNumber": "", "StudyID": "CANARY",
         "ReferringPhysicianName": "", "StudyDescription": "Canary: a drawn film, nobody's", "SeriesNumber": 1,
         "InstanceNumber": 1, "Modality": "DX" if digital else rules.modalities[0], "Manufacturer": "drawn by a program",

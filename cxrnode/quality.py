@@ -20,6 +20,7 @@ class CanarySettings(Part):
     within_s: Positive = 900.0
     calling_ae: AeTitle = "CXRCANARY"
     destination: str = ""
+    age_years: int = Field(default=3, ge=0, le=130)
 
     @property
     def every(self) -> timedelta:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, insert, select, true, update
 
-from cxrnode.ledger import completions, replayed, transfers
+from cxrnode.ledger import canaries, completions, replayed, transfers
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.corrections import correct
 from cxrnode.ledger.database import Ledger, move, new_key
@@ -128,6 +128,7 @@ def read_again(
 
 def _enter(db: Connection, receipt: Receipt) -> None:
     received_at = _at(receipt)
+    canaries.adopt(db, receipt)
     study_key = _study_key(db, receipt.study_instance_uid)
     kind = _kind(db, receipt)
     db.execute(

@@ -30,6 +30,8 @@ from cxrnode.ledger.columns import String, Text, Utc
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.states import TAKEN, Fate, State
 from cxrnode.ledger.tables import UID, deliveries, metadata, objects, readings, rounds, studies
+from cxrnode.receipt import Receipt
+from cxrnode.uids import uid_from
 
 canaries = Table(
     "canaries",
@@ -88,12 +90,15 @@ class Flock:
 def begin(
     ledger: Ledger, study_instance_uid: str, destination: str, now: datetime, every: timedelta, within: timedelta
 ) -> bool:
-    """Note that a canary is about to be sent; False: the last one was not so long ago, whoever sent it."""
+    """Note that a canary is about to be sent; False: the last one was not so long ago, whoever sent it.
+
+    After one that was lost the next follows as soon as its time is over, so that an alarm ends when all is mended.
+    """
     with ledger.reading() as db:
-        if not _is_time(db, now, every):
+        if not _is_time(db, now, every, within):
             return False
     with ledger.writing() as db:
-        if not _is_time(db, now, every):
+        if not _is_time(db, now, every, within):
             return False
         gone = ~exists().where(
             studies.c.study_instance_uid == canaries.c.study_instance_uid
@@ -102,6 +107,21 @@ def begin(
         row = {"study_instance_uid": study_instance_uid, "destination": destination}
         db.execute(insert(canaries).values(began_at=now, due_at=now + within, **row))
         return True
+
+
+def image_of(study_instance_uid: str) -> str:
+    """The UID of the one image of a canary, by which it is known for one without a row."""
+    return uid_from({"canary": study_instance_uid, "of": "instance"})
+
+
+def adopt(db: Connection, receipt: Receipt) -> None:
+    """Note a canary that has no row, as a ledger that is older than its spool, from a backup, has none of the last."""
+    if receipt.sop_instance_uid != image_of(receipt.study_instance_uid):
+        return
+    row = {"study_instance_uid": receipt.study_instance_uid, "destination": ""}
+    if db.execute(select(canaries).where(canaries.c.study_instance_uid == receipt.study_instance_uid)).first() is None:
+        at = datetime.fromisoformat(receipt.received_at)
+        db.execute(insert(canaries).values(began_at=at, due_at=at + KEPT, **row))
 
 
 def fail(ledger: Ledger, study_instance_uid: str, reason: str, now: datetime) -> None:
@@ -174,9 +194,12 @@ def lost(standing: Flock | None, every: timedelta, now: datetime) -> str:
     return ""
 
 
-def _is_time(db: Connection, now: datetime, every: timedelta) -> bool:
-    last = db.execute(select(canaries.c.began_at).order_by(canaries.c.began_at.desc()).limit(1)).scalar()
-    return last is None or not timedelta(0) < last + every - now <= every + CLOCKS  # beyond: the clock was put back
+def _is_time(db: Connection, now: datetime, every: timedelta, within: timedelta) -> bool:
+    last = db.execute(select(canaries).order_by(canaries.c.began_at.desc()).limit(1)).first()
+    if last is None:
+        return True
+    lost = last.ended_at is not None and not last.back
+    return bool(now >= last.began_at + (min(within, every) if lost else every))
 
 
 def _under_way() -> Select[Any]:

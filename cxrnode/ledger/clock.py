@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select, update
 
+from cxrnode.ledger.canaries import canaries
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import planned, replays
 from cxrnode.ledger.states import OPEN, State
@@ -18,6 +19,7 @@ HAPPENED = (
     select(func.max(tasks.c.submitted_at)).where(UNDONE),
     select(func.max(rounds.c.last_received_at)).where(ARRIVING),
     select(func.max(circuits.c.opened_at)),
+    select(func.max(canaries.c.began_at)),
     select(func.max(replays.c.loaded_at)).where(replays.c.finished_at.is_(None)),
 )
 """Moments that were noted as they came, and so never lie ahead by more than the hosts' clocks differ."""
@@ -26,6 +28,7 @@ WAITED_FOR = (
     *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
     *(questions.c.asked_at, questions.c.ask_at, replays.c.loaded_at),
     *(planned.c.due_at, planned.c.held_since, planned.c.held_until),
+    *(canaries.c.began_at, canaries.c.due_at, canaries.c.ended_at),
 )
 """Every moment that something is measured from, or waits for."""
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
 
-from cxrnode.errors import StillOwed
+from cxrnode.errors import StillOwed, Unknown
 from cxrnode.ledger import replaytables, tables, tallytables, transfers
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
@@ -53,7 +53,7 @@ def whole(ledger: Ledger, study: str, now: datetime) -> Whole:
 def erase(ledger: Ledger, key: str, now: datetime, removing: Callable[[Whole], None]) -> Whole:
     """Have the bytes of a study removed and remove its rows; what `removing` raises leaves all the rows.
 
-    Nobody else writes meanwhile. Raises StillOwed while somebody works on it.
+    Nobody else writes meanwhile. Raises StillOwed while somebody works on it, and Unknown where it is gone by now.
     """
     with ledger.writing() as db:
         found = _whole(db, key, now)
@@ -70,7 +70,9 @@ def erase(ledger: Ledger, key: str, now: datetime, removing: Callable[[Whole], N
 
 
 def _whole(db: Connection, key: str, now: datetime) -> Whole:
-    uid = db.execute(select(studies.c.study_instance_uid).where(studies.c.key == key)).scalar_one()
+    uid = db.execute(select(studies.c.study_instance_uid).where(studies.c.key == key)).scalar()
+    if uid is None:
+        raise Unknown(f"no study {key[:8]} is here any more; another process has erased it")
     _require_rest(db, key, uid, now)
     came = db.execute(select(instances).where(instances.c.study_key == key)).all()
     of_round = select(rounds.c.key).where(rounds.c.study_key == key).order_by(rounds.c.number)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from cxrnode.ledger.canaries import of_canary
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.purged import kept
@@ -77,7 +78,7 @@ def study_kept(ledger: Ledger, study_instance_uid: str) -> Entry:
 
 def _kept() -> Select[tuple[Any, ...]]:
     count, size = func.count().label("instances"), func.sum(instances.c.size).label("size")
-    there = (instances.c.kind == Kind.SOURCE, kept())
+    there = (instances.c.kind == Kind.SOURCE, kept(), ~of_canary(studies.c.key))
     joined = studies.join(instances, instances.c.study_key == studies.c.key)
     return (
         select(studies.c.key, studies.c.study_instance_uid, count, size)

@@ -1,26 +1,24 @@
 """The canary: sent when it is time, read as any study is, sent to its own destination alone, in no count."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cxrnode import lookout
 from cxrnode.audit.recorder import folder_of
-from cxrnode.canary import Canary, film
+from cxrnode.canary import Canary
 from cxrnode.cli import app
 from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, SettingsError
 from cxrnode.finding import Refusal
-from cxrnode.ledger import arrivals, canaries, comparisons
+from cxrnode.ledger import arrivals, canaries, clock, comparisons
 from cxrnode.ledger.account import account, recount
-from cxrnode.ledger.canaries import Flock
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.metrics.quality import of_canary
 from cxrnode.phantom import chest_film
@@ -31,41 +29,10 @@ from cxrnode.settings import Settings, load
 from models.gate import load as load_gate
 from models.gatecard import find_gate
 from tests.builders import make_cxr
+from tests.cages import CANARY, SOON, T0, Cage
 from tests.desks import HOUR, QUIET_S, open_desk, read_all, receive, turn
 from tests.fakes import ALGORITHM, FakeModel, FakePacs
 from tests.figures import counted
-
-T0 = datetime.now(UTC)
-"""What a desk does is done now."""
-CANARY = {"every_h": 1.0, "within_s": 1800.0}
-SOON = timedelta(seconds=QUIET_S)
-
-
-class Cage:
-    """A desk with a canary that is sent straight to its spool, unless `away`."""
-
-    def __init__(self, folder: Path, *destinations: Destination, **more: Any) -> None:
-        self.desk = open_desk(folder, destinations, **{"canary": CANARY} | more)
-        self.sent: list[str] = []
-        self.canary = Canary(self.desk.settings, self.desk.ledger, self.desk.spool, self.desk.recorder, self.note)
-        self.away = False
-
-    def note(self, _send: Callable[[], None]) -> None:
-        """Told that one is to be sent."""
-        with self.desk.ledger.reading() as db:
-            latest = select(canaries.canaries).order_by(canaries.canaries.c.began_at.desc())
-            row = db.execute(latest.limit(1)).one()
-        self.sent.append(row.study_instance_uid)
-        if not self.away:
-            receive(self.desk, film(self.desk.settings, self.sent[-1], row.began_at), "CXRCANARY", at=row.began_at)
-
-    def flock(self) -> Flock:
-        found = canaries.flock(self.desk.ledger)
-        assert found is not None
-        return found
-
-    def lost(self, now: datetime) -> str:
-        return canaries.lost(self.flock(), self.desk.settings.canary.every, now)
 
 
 @pytest.fixture
@@ -95,8 +62,9 @@ def test_the_drawn_film_passes_the_gate_upright_and_not_otherwise() -> None:
     assert "greys inverted" in gate.objection(Radiograph.of(1 - drawn))
 
 
-def test_one_is_sent_at_once_then_every_so_often_whoever_looks(cage: Cage) -> None:
+def test_one_is_sent_at_once_then_every_so_often_whoever_looks(tmp_path: Path) -> None:
     """Red when `begin` does not look again within its own transaction's answer."""
+    cage = Cage(tmp_path, canary=CANARY | {"within_s": 3600.0})
     desk = cage.desk
     other = Canary(desk.settings, desk.ledger, desk.spool, desk.recorder, cage.note)
 
@@ -108,8 +76,10 @@ def test_one_is_sent_at_once_then_every_so_often_whoever_looks(cage: Cage) -> No
 
 
 def test_a_clock_that_was_put_back_by_a_year_does_not_silence_it(cage: Cage) -> None:
+    before = T0 - timedelta(days=365)
     cage.canary.turn(T0)
-    cage.canary.turn(T0 - timedelta(days=365))
+    clock.put_back(cage.desk.ledger, before)
+    cage.canary.turn(before + HOUR)
 
     assert len(cage.sent) == 2
 
