@@ -137,6 +137,7 @@ class Entrance:
                 connection.close()
                 hatch.ended()
         receiver.stop()
+        self._alerts.end(datetime.now(UTC))
         self._ledger.close()
 
     def _alert(self, calling_ae: str, address: str, reason: str) -> None:

@@ -4,11 +4,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pynetdicom import AE
 
-from cxrnode.audit.alerts import EVERY, Alerts
+from cxrnode.audit.alerts import EVERY, MOST_KINDS, OTHERS, Alerts
 from cxrnode.audit.question import asked_by, asked_of
 from cxrnode.audit.recorder import Recorder
 from cxrnode.criteria import Criteria
@@ -80,6 +81,58 @@ def test_a_flood_of_one_kind_is_told_once_a_minute_with_its_number(tmp_path: Pat
         "too many associations; 499 more of these within the minute",
         "too many associations",
     ]
+
+
+def test_the_end_of_a_flood_is_told_though_nobody_calls_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red without the timer: how many there were was told with the next refusal alone, or never."""
+    monkeypatch.setattr("cxrnode.audit.alerts.EVERY", timedelta(milliseconds=50))
+    alerts = Alerts(recorder_in(tmp_path))
+    now = datetime.now(UTC)
+    for _ in range(3):
+        alerts.refused("SCAN", "10.0.0.9", "too many associations", now)
+
+    give_up = time.monotonic() + WAIT_S
+    while len(told(tmp_path / "audit")) < 2 and time.monotonic() < give_up:
+        time.sleep(0.02)
+    _, last = told(tmp_path / "audit")
+    assert last.reason == "too many associations; 2 more of these within the minute"
+
+
+def test_what_was_counted_is_told_when_the_receiver_ends(tmp_path: Path) -> None:
+    alerts = Alerts(recorder_in(tmp_path))
+    for _ in range(3):
+        alerts.refused("SCAN", "10.0.0.9", "too many associations", NOW)
+
+    alerts.end(NOW)
+    alerts.end(NOW)
+
+    assert [one.reason for one in told(tmp_path / "audit")][1:] == [
+        "too many associations; 2 more of these within the minute"
+    ]
+
+
+def test_who_calls_himself_otherwise_each_time_does_not_fill_the_trail(tmp_path: Path) -> None:
+    """Red when every AE title is a kind of its own: a stranger chooses it, and no file of the trail is ever removed."""
+    alerts = Alerts(recorder_in(tmp_path))
+    for number in range(3000):
+        alerts.refused(f"SCAN{number}", "10.0.0.9", "called AE title is not CXRNODE", NOW)
+    alerts.end(NOW)
+
+    messages = told(tmp_path / "audit")
+    assert len(messages) == MOST_KINDS + 2
+    assert messages[-2].requestor == "unknown"
+    assert messages[-1].reason == f"{OTHERS[-1]}; {3000 - MOST_KINDS - 1} more of these within the minute"
+
+
+def test_a_clock_that_is_put_back_silences_no_alarm(tmp_path: Path) -> None:
+    """Red when only what lies behind counts as over: the same stranger was not told again for so long."""
+    alerts = Alerts(recorder_in(tmp_path))
+    for now in (NOW, NOW - timedelta(hours=3)):
+        alerts.refused("SCAN", "10.0.0.9", "too many associations", now)
+
+    assert len(told(tmp_path / "audit")) == 2
 
 
 def test_a_porch_tells_whom_it_turned_away(tmp_path: Path) -> None:
