@@ -218,7 +218,7 @@ def rules_test(paths: Files, json: Json = False, calling_ae: CallingAe = "") -> 
 @app.command()
 def check(json: Json = False) -> None:
     """Tell before starting what is wrong: settings, disk, ledger, broker, weights, every destination."""
-    from cxrnode.check import check as run
+    from cxrnode.check.looking import check as run
 
     if not run(started("error"), as_json=json):
         raise typer.Exit(1)

@@ -12,10 +12,14 @@ MB = 1024 * 1024
 
 
 @contextmanager
-def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
-    """An empty file system of `size_mb` at `folder`; the test skips where it cannot be mounted."""
+def small_disk(folder: Path, size_mb: int, files: int = 0) -> Iterator[Path]:
+    """An empty file system of `size_mb` at `folder`, with room for so many files (0: for any number).
+
+    The test skips where it cannot be mounted.
+    """
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0700", "cxrnode-test", str(folder)]
+    options = f"size={size_mb}m,mode=0700,nr_inodes={files}"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "cxrnode-test", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrnode.audit.recorder import Recorder
-from cxrnode.check import Result, _look, looks
+from cxrnode.check.looking import Result, look_at, looks
 from cxrnode.cli import app
 from cxrnode.errors import AuditUnavailable
 from cxrnode.retention import purge
@@ -28,7 +28,7 @@ def audit_of(folder: Path, **audit: object) -> Result:
     """What `check` says of the trail."""
     settings = Settings.model_validate({"node": {"state_dir": folder}, "audit": audit})
     ((what, look),) = (one for one in looks(settings) if one[0] == "audit")
-    return _look(what, look)
+    return look_at(what, look)
 
 
 def test_check_says_where_the_trail_is_and_whether_its_collector_listens(tmp_path: Path) -> None:

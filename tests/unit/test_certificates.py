@@ -7,7 +7,7 @@ import pytest
 import tomli_w
 
 from cxrnode.certificates import Certificates
-from cxrnode.check import Result, _look, looks
+from cxrnode.check.looking import Result, look_at, looks
 from cxrnode.entrance import Entrance
 from cxrnode.errors import SettingsError
 from cxrnode.settings import Settings, load
@@ -173,13 +173,13 @@ def test_check_tells_whose_files_are_open_to_others(tmp_path: Path) -> None:
     ((what, look),) = (one for one in looks(settings) if one[0] == "permissions")
 
     secret.chmod(0o600)
-    assert _look(what, look).well
+    assert look_at(what, look).well
     secret.chmod(0o604)
     (state / "spool").mkdir(mode=0o750)
-    told = _look(what, look).told
+    told = look_at(what, look).told
     assert f"{state / 'spool'}: mode 0750 lets others in; wanted 0700" in told
     assert f"{secret}: mode 0604 lets others in; wanted 0600" in told
 
 
 def shown(settings: Settings) -> list[Result]:
-    return [_look(what, look) for what, look in looks(settings) if what.startswith("certificate")]
+    return [look_at(what, look) for what, look in looks(settings) if what.startswith("certificate")]

@@ -43,7 +43,8 @@ def test_check_names_what_is_wrong_and_what_is_well(tmp_path: Path) -> None:
             for name, port in (("there", pacs.port), ("nobody", 1))
         )
         port = taken.getsockname()[1]
-        told = cxrnode(tmp_path, "check", "--json", settings=f"[receiving]\nport = {port}\n{destinations}")
+        none = "[metrics]\nreceiver_port = 0\nanalysis_port = 0\ndelivery_port = 0\n[flower]\nenabled = false\n"
+        told = cxrnode(tmp_path, "check", "--json", settings=f"[receiving]\nport = {port}\n{none}{destinations}")
 
     assert told.returncode == 1
     found = {line["what"]: line for line in json.loads(told.stdout)}

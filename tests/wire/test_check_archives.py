@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxrnode.archive import Archive
-from cxrnode.check import Result, _look, looks
+from cxrnode.check.looking import Result, look_at, looks
 from cxrnode.settings import Settings
 from tests import shelves
 from tests.movers import Mover
@@ -17,7 +17,7 @@ from tests.webpacs import Page, WebPacs
 def looked(archive: Archive, calling_ae: str = "CXRNODE") -> Result:
     settings = Settings.model_validate({"node": {"ae_title": calling_ae}, "archives": [archive.model_dump()]})
     ((what, look),) = (one for one in looks(settings) if one[0].startswith("archive"))
-    return _look(what, look)
+    return look_at(what, look)
 
 
 @pytest.fixture(scope="module")

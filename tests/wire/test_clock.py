@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode import check
+from cxrnode.check.looking import looks
+from cxrnode.check.stores import clocks
+from cxrnode.errors import SettingsError
 from cxrnode.settings import Settings
 from tests.brokers import running_broker
 from tests.databases import POSTGRESQL, ledger_url
@@ -20,7 +22,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 
 def test_clocks_that_agree_are_well(settings: Settings) -> None:
-    told = dict(check.looks(settings))["clock"]()
+    told = dict(looks(settings))["clock"]()
 
     assert "the ledger's 0." in told
     assert "the broker's 0." in told
@@ -28,14 +30,11 @@ def test_clocks_that_agree_are_well(settings: Settings) -> None:
 
 def test_a_clock_that_is_off_is_told_with_whose_and_by_how_much(settings: Settings) -> None:
     """Red with `APART_S` without end."""
-    with pytest.raises(check.SettingsError, match=r"the ledger's 3[56]\d\d\.. s from it, the broker's 3[56]\d\d\.."):
-        check._clock(settings, lambda: datetime.now(UTC) + timedelta(hours=1))
+    with pytest.raises(SettingsError, match=r"the ledger's 3[56]\d\d\.. s from it, the broker's 3[56]\d\d\.."):
+        clocks(settings, lambda: datetime.now(UTC) + timedelta(hours=1))
 
 
 def test_sqlite_has_no_clock_of_its_own(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    assert (
-        check._clock(Settings.model_validate({"node": {"state_dir": tmp_path}}), lambda: now)
-        == "2026-01-02 03:04:05 UTC"
-    )
+    assert clocks(Settings.model_validate({"node": {"state_dir": tmp_path}}), lambda: now) == "2026-01-02 03:04:05 UTC"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from cxrnode.check import looks
+from cxrnode.check.looking import looks
 from cxrnode.commitment import Reports
 from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
