@@ -10,10 +10,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,12 +24,13 @@ from cxrnode.backup.contents import FORM, INSTANCES, LABEL, SALT, Label, latest,
 from cxrnode.counted import counted
 from cxrnode.draft import locked
 from cxrnode.duplicate import SUMS, copy, linked, make_folder, read_sums, write_sums
-from cxrnode.errors import Retryable, SettingsError
+from cxrnode.errors import Retryable, SettingsError, SpoolFull
 from cxrnode.ledger.copies import copy_out, name_of_copy
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 from cxrnode.whole import sync_folder, written_whole
 
+DRAFT = ".backup.draft"
 PATIENCE_S = 60.0
 """How long it waits for one who removes studies just now."""
 
@@ -56,12 +58,16 @@ def make(settings: Settings, folder: Path, now: datetime, *, copy_all: bool = Fa
     if folder.exists():
         raise SettingsError(f"{folder} is there already; wanted the name of a folder to make")
     earlier = _Earlier(None if copy_all else latest(folder.parent, settings.node.name))
-    draft = folder.with_name(f".{folder.name}.draft")
-    with _nothing_removed(Spool(settings.node.spool_dir)):
-        shutil.rmtree(draft, ignore_errors=True)  # what was killed
+    draft = folder.with_name(f".{folder.name}{DRAFT}")
+    spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
+    with _nothing_removed(spool), ExitStack() as held:
+        _clear_killed(folder.parent)
+        shutil.rmtree(draft, ignore_errors=True)
         try:
             make_folder(draft)
-            sums = _copied(settings, draft, earlier)
+            with suppress(OSError):  # not every file system has locks for folders
+                held.enter_context(locked(draft))
+            sums = _copied(settings, draft, earlier, partial(_leave_reserve, spool, draft))
             write_sums(draft, sums)
             label = _label(settings, draft, sums, now)
             with written_whole(draft / LABEL) as file:
@@ -76,9 +82,12 @@ def make(settings: Settings, folder: Path, now: datetime, *, copy_all: bool = Fa
     return label
 
 
-def _copied(settings: Settings, draft: Path, earlier: "_Earlier") -> dict[str, str]:
+def _copied(
+    settings: Settings, draft: Path, earlier: "_Earlier", require_room: Callable[[int], None]
+) -> dict[str, str]:
     """Everything, the ledger first; the sha256 of each file by its name in the backup."""
     ledger = name_of_copy(settings.ledger_url)
+    require_room(0)
     copy_out(settings.ledger_url, draft / ledger)
     with (draft / ledger).open("rb") as written:
         sums = {ledger: hashlib.file_digest(written, "sha256").hexdigest()}
@@ -88,6 +97,8 @@ def _copied(settings: Settings, draft: Path, earlier: "_Earlier") -> dict[str, s
             within = f"{name}/{file.relative_to(tree).as_posix()}"
             known = earlier.linked(within, file, draft / within)
             try:
+                if not known:
+                    require_room(file.stat().st_size)
                 sums[within] = known or copy(file, draft / within)
             except FileNotFoundError:  # results of a round that had come to nothing: the ledger does not speak of them
                 (draft / within).unlink(missing_ok=True)
@@ -100,6 +111,24 @@ def _files(tree: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.endswith(".draft") and (Path(folder) / name).is_file():
                 yield Path(folder) / name
+
+
+def _clear_killed(folder: Path) -> None:
+    """Remove the drafts of backups that were killed, whatever they were to be called; who still makes one holds it."""
+    for draft in folder.glob(f".*{DRAFT}"):
+        with suppress(OSError), locked(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _leave_reserve(spool: Spool, draft: Path, size: int) -> None:
+    """Raise Retryable where a copy of so many bytes would take the spool's disk what images need."""
+    if draft.stat().st_dev != spool.root.stat().st_dev:
+        return
+    try:
+        spool.require_room(size)
+    except SpoolFull as error:
+        told = f"{draft.parent} lies on the spool's disk: {error}; wanted another disk, or a smaller reserve"
+        raise Retryable(told) from error
 
 
 @contextmanager

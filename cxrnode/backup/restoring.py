@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cxrnode.audit.trail import SUFFIX
 from cxrnode.backup.contents import INSTANCES, RESULTS, SALT, Label, label_of, trees
 from cxrnode.counted import counted
 from cxrnode.duplicate import SUMS, copy, make_folder, read_sums
@@ -58,6 +59,7 @@ def bring(settings: Settings, folder: Path) -> Label:
         os.sync()
         copy_in(ledger, settings.ledger_url)
         _place(spool, drafts, places)
+        _give_away(settings)
     except FileNotFoundError as error:
         raise Unreadable(f"{error.filename} is missing in the backup; wanted all that its {SUMS} lists") from error
     except OSError as error:
@@ -101,10 +103,41 @@ def _remove_empty(tree: Path) -> None:
 
 
 def _place(spool: Path, drafts: dict[str, Path], places: dict[str, Path]) -> None:
-    """All takes its name; of the audit trail and the replays that are here already nothing is changed."""
+    """All takes its name; an audit trail and replays that are here already are joined, and lose nothing."""
     (spool / "salt.restoring").rename(spool / "salt")
     for name, draft in drafts.items():
-        if draft.is_dir() and not (name not in SPOOL and places[name].exists() and any(places[name].iterdir())):
-            _remove_empty(places[name])
-            draft.rename(places[name])
+        if draft.is_dir():
+            if name not in SPOOL and places[name].is_dir():
+                for file in sorted(path for path in draft.rglob("*") if path.is_file()):
+                    _join(file, places[name] / file.relative_to(draft))
+            else:
+                _remove_empty(places[name])
+                draft.rename(places[name])
             sync_folder(places[name].parent)
+
+
+def _join(file: Path, there: Path) -> None:
+    """A restored file takes its place; of a day of the trail what was added here since comes after it."""
+    if there.exists():
+        if there.suffix != SUFFIX:
+            return
+        before, here = file.read_bytes(), there.read_bytes()
+        if here.startswith(before):
+            return
+        with file.open("ab") as joined:
+            joined.write(b"" if before.startswith(here) else b"\n" * (not before.endswith(b"\n")) + here)
+            joined.flush()
+            os.fsync(joined.fileno())
+    make_folder(there.parent)
+    file.replace(there)
+
+
+def _give_away(settings: Settings) -> None:
+    """What root restores is the property of whom the state folder belongs to, as all that the node writes itself."""
+    owner = settings.node.state_dir.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for top in {settings.node.state_dir, settings.node.spool_dir, *trees(settings).values()}:
+        for folder, folders, files in os.walk(top):
+            for name in (".", *folders, *files):
+                os.chown(Path(folder) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
