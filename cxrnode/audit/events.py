@@ -9,6 +9,8 @@ from cxrnode.audit.message import MINOR_FAILURE, SUCCESS, Code, Message, Partici
 START, STOP = dcm("110120", "Application Start"), dcm("110121", "Application Stop")
 APPLICATION, LAUNCHER = dcm("110150", "Application"), dcm("110151", "Application Launcher")
 SOURCE, DESTINATION = dcm("110153", "Source Role ID"), dcm("110152", "Destination Role ID")
+TO_MEDIA, FROM_MEDIA = dcm("110154", "Destination Media"), dcm("110155", "Source Media")
+A_URI = dcm("110037", "URI")
 NODE_AUTHENTICATION = dcm("110126", "Node Authentication")
 STUDY, SOP_CLASS, NODE_ID = (
     dcm("110180", "Study Instance UID"),
@@ -61,6 +63,21 @@ def log_used(here: Here, at: datetime, by: Participant, uri: str) -> Message:
     """Somebody reads the audit trail (A.5.3.2)."""
     log = Subject(uri, URI, SYSTEM, SECURITY_RESOURCE, "Security Audit Log")
     return Message(dcm("110101", "Audit Log Used"), "R", at, here.source, (by, here.me), (log,))
+
+
+def copied(here: Here, at: datetime, by: Participant, folder: str) -> Message:
+    """All that the node keeps was copied into a folder, by its URI: a backup (A.5.3.4).
+
+    Its studies are not named, of which there may be a million: whose they are the copy of the ledger says.
+    """
+    parts = (_in_role(by, SOURCE, requestor=True), _in_role(here.me, SOURCE), _medium(folder, TO_MEDIA))
+    return Message(dcm("110106", "Export"), "R", at, here.source, parts, (_backup(folder),))
+
+
+def brought_back(here: Here, at: datetime, by: Participant, folder: str) -> Message:
+    """A backup became the state of the node (A.5.3.5)."""
+    parts = (_in_role(by, DESTINATION, requestor=True), _in_role(here.me, DESTINATION), _medium(folder, FROM_MEDIA))
+    return Message(dcm("110107", "Import"), "C", at, here.source, parts, (_backup(folder),))
 
 
 def begins(here: Here, at: datetime, to: Participant, about: About, instances: Mapping[str, int]) -> Message:
@@ -147,6 +164,14 @@ def _transferred(
     outcome = MINOR_FAILURE if reason else SUCCESS
     event = dcm("110104", "DICOM Instances Transferred")
     return Message(event, action, at, here.source, parts, subjects, outcome=outcome, reason=reason)
+
+
+def _backup(folder: str) -> Subject:
+    return Subject(folder, URI, SYSTEM, REPORT, "Backup")
+
+
+def _medium(folder: str, role: Code) -> Participant:
+    return Participant(folder, role=role, media=A_URI)
 
 
 def _in_role(participant: Participant, role: Code | None, *, requestor: bool = False) -> Participant:

@@ -30,7 +30,10 @@ def dcm(value: str, meaning: str) -> Code:
 
 @dataclass(frozen=True)
 class Participant:
-    """A person or process that took part: `address` is an IP address or a host's name, where it is known."""
+    """A person, process or medium that took part: `address` is an IP address or a host's name, where it is known.
+
+    `media` is of what kind it is, where it is one.
+    """
 
     user_id: str
     alternative_id: str = ""
@@ -38,6 +41,7 @@ class Participant:
     requestor: bool = False
     role: Code | None = None
     address: str = ""
+    media: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ def _participant(root: ET.Element, participant: Participant) -> None:
     element = _add(root, "ActiveParticipant", **told)
     if participant.role is not None:
         _coded(element, "RoleIDCode", participant.role)
+    if participant.media is not None:
+        _coded(_add(element, "MediaIdentifier"), "MediaType", participant.media)
 
 
 def _subject(root: ET.Element, subject: Subject) -> None:

@@ -98,6 +98,14 @@ class Recorder:
         uri = self.trail.folder.absolute().as_uri()
         self.trail.write([events.log_used(self.here, now, person(), uri)], now)
 
+    def copied(self, folder: Path, now: datetime) -> None:
+        """Whoever runs this process has made a backup in a folder."""
+        self._tell([events.copied(self.here, now, person(), folder.absolute().as_uri())], now)
+
+    def brought_back(self, folder: Path, now: datetime) -> None:
+        """Whoever runs this process has restored a backup from a folder."""
+        self._tell([events.brought_back(self.here, now, person(), folder.absolute().as_uri())], now)
+
     def _ask(self, peer: Participant, question: Question, now: datetime, *, by_hand: bool) -> None:
         self._tell([events.query(self.here, now, peer, question, person() if by_hand else None)], now)
 

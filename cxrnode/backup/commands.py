@@ -21,9 +21,12 @@ def backup(
     """Copy ledger, spool, audit trail and replays into a folder while the node runs; patient data, mode 0700."""
     from datetime import UTC, datetime
 
+    from cxrnode.audit.recorder import Recorder
     from cxrnode.backup.making import backup as run
 
-    run(started(), folder, datetime.now(UTC), copy_all=copy_all, as_json=json)
+    settings = started()
+    run(settings, folder, datetime.now(UTC), copy_all=copy_all, as_json=json)
+    Recorder(settings, "backup").copied(folder, datetime.now(UTC))
 
 
 @app.command()
@@ -32,6 +35,11 @@ def restore(
     json: Json = False,
 ) -> None:
     """Put a backup where there is nothing yet, each file held against its sha256; then start the node."""
+    from datetime import UTC, datetime
+
+    from cxrnode.audit.recorder import Recorder
     from cxrnode.backup.restoring import restore as run
 
-    run(started(), folder, as_json=json)
+    settings = started()
+    run(settings, folder, as_json=json)
+    Recorder(settings, "restore").brought_back(folder, datetime.now(UTC))  # in the trail that was restored
