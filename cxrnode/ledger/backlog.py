@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from cxrnode.ledger.circuits import Circuit, opened
 from cxrnode.ledger.database import Ledger
-from cxrnode.ledger.quarantine import given_up
+from cxrnode.ledger.quarantine import missed
 from cxrnode.ledger.states import OPEN, State
 from cxrnode.ledger.tables import rounds, tasks
 
@@ -37,7 +37,7 @@ class Backlog:
     rounds: tuple[Heap, ...]
     tasks: tuple[Heap, ...]
     given_up: int
-    """analyses in quarantine"""
+    """analyses in quarantine, but for those by shadow models"""
     away: tuple[Circuit, ...]
 
 
@@ -48,7 +48,7 @@ def backlog(ledger: Ledger) -> Backlog:
         named = (tasks.c.work.label("name"), tasks.c.destination.label("of"))
         still = select(*named, *_counted(tasks.c.created_at)).where(tasks.c.state.in_(OPEN)).group_by(*named)
         due = _heaps(db.execute(still))
-        person = db.execute(select(func.count()).select_from(given_up().subquery())).scalar_one()
+        person = db.execute(select(func.count()).select_from(missed().subquery())).scalar_one()
     return Backlog(tuple(waiting), tuple(due), person, tuple(opened(ledger)))
 
 

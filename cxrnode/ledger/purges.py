@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Index, Select, and_, delete, e
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.places import Scope, among
 from cxrnode.ledger.purged import kept
-from cxrnode.ledger.quarantine import given_up, wanted
+from cxrnode.ledger.quarantine import missed, wanted
 from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.states import OPEN, Fate, State
 from cxrnode.ledger.tables import deliveries, instances, objects, purges, rounds, studies, tasks
@@ -57,7 +57,7 @@ def owed(scope: Scope) -> list[Select[tuple[str]]]:
     return [
         study.where(rounds.c.state != State.FINISHED),
         study.join(tasks).where(tasks.c.state.in_(OPEN)),
-        given_up().with_only_columns(rounds.c.study_key).where(scope(rounds.c.study_key)),
+        missed().with_only_columns(rounds.c.study_key).where(scope(rounds.c.study_key)),
         sent.where(deliveries.c.fate.not_in(SETTLED), or_(deliveries.c.fate == Fate.DUE, wanted())),
     ]
 

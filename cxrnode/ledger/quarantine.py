@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, or_
 from cxrnode.ledger.arrivals import read_again
 from cxrnode.ledger.database import Ledger, move
 from cxrnode.ledger.naming import study_named
-from cxrnode.ledger.replayed import ordered, unsent
+from cxrnode.ledger.replayed import of_shadow, ordered, unsent
 from cxrnode.ledger.standing import repeats
 from cxrnode.ledger.states import Fate, State, TaskState, Work
 from cxrnode.ledger.tables import deliveries, objects, rounds, tasks, withdrawals
@@ -59,6 +59,11 @@ def given_up() -> Select[tuple[object, ...]]:
     """The analyses in quarantine, with their study and round."""
     abandoned = (tasks.c.work == Work.ANALYSE, tasks.c.state == TaskState.ABANDONED)
     return select(rounds, tasks.c.attempts, tasks.c.last_error).join(tasks).where(*abandoned, _latest(unsent))
+
+
+def missed() -> Select[tuple[object, ...]]:
+    """Those of them that a patient's result is wanting for: what a shadow model failed on is nobody's loss."""
+    return given_up().where(~of_shadow(rounds.c.key))
 
 
 def not_taken() -> Select[tuple[object, ...]]:

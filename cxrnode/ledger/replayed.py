@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select
 
 from cxrnode import receipt as receipts
 from cxrnode.ledger.database import Ledger
+from cxrnode.ledger.replays import SHADOW
 from cxrnode.ledger.replaytables import planned, replayed, replays
 from cxrnode.ledger.states import Lane
 from cxrnode.ledger.tables import rounds
@@ -87,6 +88,12 @@ def holds(db: Connection, replay: str, study_instance_uid: str, now: datetime) -
 def of_replay(round_key: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether a replay began the round with this key."""
     return exists().where(replayed.c.round_key == round_key)
+
+
+def of_shadow(round_key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether it is that of a shadow model, which nobody asked for."""
+    mine = (replayed.c.round_key == round_key, replays.c.key == replayed.c.replay_key)
+    return exists().where(*mine, replays.c.request.startswith(SHADOW))
 
 
 def under_way(round_key: ColumnElement[str]) -> ColumnElement[bool]:

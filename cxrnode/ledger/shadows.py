@@ -6,25 +6,32 @@ on it, and `cxrnode compare` has it. All of one model are of one replay, which i
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.completions import Closing, Reason
 from cxrnode.ledger.database import new_key
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.replays import SHADOW
-from cxrnode.ledger.replaytables import replays
+from cxrnode.ledger.replaytables import replayed, replays
+from cxrnode.ledger.states import State
+from cxrnode.ledger.tables import rounds
 from cxrnode.plan import Head, Origin
 from cxrnode.uids import digest_of
 
 CLOSING = Closing(Reason.SHADOW, None, 0)
+MOST_WAITING = 1000
+"""Studies that wait for one shadow model: one too slow is given no more, as what waits for it is not finished."""
 
 
 def begin(db: Connection, study_key: str, model: str, now: datetime) -> bool:
-    """Have a study read by a shadow model; False: more of it is arriving, and the model will read that round's."""
-    return (
-        arrivals.read_again(db, study_key, now, Order(_replay(db, model, now), model, send=False), CLOSING) is not None
-    )
+    """Have a study read by a shadow model; False: too many wait for it, or more of it is arriving, to be read then."""
+    order = Order(_replay(db, model, now), model, send=False)
+    mine = (replayed.c.replay_key == order.replay, rounds.c.state == State.READY)
+    waiting = select(rounds.c.key).join(replayed).where(*mine).limit(MOST_WAITING).subquery()
+    if db.execute(select(func.count()).select_from(waiting)).scalar_one() >= MOST_WAITING:
+        return False
+    return arrivals.read_again(db, study_key, now, order, CLOSING) is not None
 
 
 def _replay(db: Connection, model: str, now: datetime) -> str:
