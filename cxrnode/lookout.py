@@ -24,7 +24,8 @@ def look_out(settings: Settings, ledger: Ledger, now: datetime) -> Lookout:
     """How things stand now. Raises LedgerUnavailable."""
     flock = canaries.flock(ledger)
     wanted = settings.drift
-    drifts = [(one, level(one.index, wanted.watch, wanted.alarm)) for one in mixes.drifts(ledger, wanted.images, now)]
+    found = mixes.drifts(ledger, wanted.images, now, str(wanted.since))
+    drifts = [(one, level(one.index, wanted.watch, wanted.alarm)) for one in found]
     return Lookout(flock, canaries.lost(flock, settings.canary.every, now), tuple(drifts))
 
 

@@ -2,7 +2,8 @@
 
 import ipaddress
 from collections.abc import Collection, Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +40,7 @@ class DriftSettings(Part):
     images: int = Field(default=500, ge=50)
     watch: Positive = 0.1
     alarm: Positive = 0.25
+    since: date | Literal[""] = ""
 
     @model_validator(mode="after")
     def _in_order(self) -> "DriftSettings":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, Row, Table, func, insert, select, update
+from sqlalchemy import Column, Connection, Integer, Row, Table, delete, func, insert, select, update
 
 from cxrnode.finding import Reference
 from cxrnode.ledger.columns import String
@@ -64,23 +64,26 @@ class Drift:
 
 
 def count(db: Connection, digest: str, model: str, mix: Mix, reference: Reference | None, now: datetime) -> None:
-    """Add the images of one study, and keep the card's reference where there is none of it yet."""
+    """Add the images of one study, and keep the card's reference as it is now."""
     day = f"{now.astimezone(UTC):%Y-%m-%d}"
     for (aspect, label), images in mix.items():
         _add(db, {"day": day, "digest": digest, "aspect": aspect}, label[:64], images, model)
     if reference is not None:
-        kept = select(baselines.c.digest).where(baselines.c.digest == digest).limit(1)
-        if db.execute(kept).first() is None:
-            its = {"digest": digest, "aspect": Aspect.PROBABILITY, "source": reference.source[:128]}
-            rows = [its | {"label": str(at), "images": images} for at, images in enumerate(reference.tenths)]
+        mine = baselines.c.digest == digest
+        known = {(row.label, row.images, row.source) for row in db.execute(select(baselines).where(mine))}
+        told = {(str(at), images, reference.source[:128]) for at, images in enumerate(reference.tenths)}
+        if known != told:
+            db.execute(delete(baselines).where(mine))
+            its = {"digest": digest, "aspect": Aspect.PROBABILITY}
+            rows = [its | {"label": label, "images": images, "source": source} for label, images, source in told]
             db.execute(insert(baselines), rows)
 
 
-def drifts(ledger: Ledger, enough: int, now: datetime) -> list[Drift]:
+def drifts(ledger: Ledger, enough: int, now: datetime, anew: str = "") -> list[Drift]:
     """Every aspect of every model that has read of late, each by the card that it read with last.
 
     `enough` images make a reference where the card has none: those of the first days in service. As many, of the last
-    days, are held against it.
+    days, are held against it. From the day `anew` on (ISO 8601) all begins again, without the card's.
     """
     since = f"{now.astimezone(UTC) - FORGOTTEN:%Y-%m-%d}"
     found = []
@@ -89,10 +92,10 @@ def drifts(ledger: Ledger, enough: int, now: datetime) -> list[Drift]:
         cards = db.execute(last.where(mixes.c.day >= since).group_by(mixes.c.model, mixes.c.digest)).all()
         latest = {row.model: row for row in sorted(cards, key=lambda row: (row.day, row[3]))}
         for model, card in sorted(latest.items()):
-            own = db.execute(select(baselines).where(baselines.c.digest == card.digest)).all()
+            own = [] if anew else db.execute(select(baselines).where(baselines.c.digest == card.digest)).all()
             for aspect in Aspect:
                 of_card = [row for row in own if row.aspect == aspect]
-                found.append(_drift(_Days(db, card.digest, aspect), model, of_card, enough))
+                found.append(_drift(_Days(db, card.digest, aspect, anew), model, of_card, enough))
     return found
 
 
@@ -111,9 +114,9 @@ def _add(db: Connection, of: dict[str, str], label: str, images: int, model: str
 class _Days:
     """How many images of one aspect a card has read on each day; what they were is asked of a few days alone."""
 
-    def __init__(self, db: Connection, digest: str, aspect: Aspect) -> None:
+    def __init__(self, db: Connection, digest: str, aspect: Aspect, begin: str) -> None:
         self._db, self.aspect = db, aspect
-        self._mine = (mixes.c.digest == digest, mixes.c.aspect == aspect)
+        self._mine = (mixes.c.digest == digest, mixes.c.aspect == aspect, mixes.c.day >= begin)
         by_day = select(mixes.c.day, func.sum(mixes.c.images).label("images")).where(*self._mine)
         rows = db.execute(by_day.group_by(mixes.c.day).order_by(mixes.c.day))
         self.left = [(row.day, int(row.images)) for row in rows]

@@ -29,7 +29,7 @@ def of_canary(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMe
 def of_drift(settings: Settings, ledger: Ledger, now: datetime) -> list[GaugeMetricFamily]:
     """How far each aspect of each model's images has moved. Raises LedgerUnavailable."""
     wanted, by = settings.drift, ("model", "aspect")
-    found = mixes.drifts(ledger, wanted.images, now)
+    found = mixes.drifts(ledger, wanted.images, now, str(wanted.since))
     known: dict[Labels, float] = {(one.model, one.aspect): nan if one.index is None else one.index for one in found}
     levels: dict[Labels, float] = {
         (one.model, one.aspect): LEVELS[level(one.index, wanted.watch, wanted.alarm)] for one in found
