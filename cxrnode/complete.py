@@ -25,6 +25,7 @@ from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
 from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
 from cxrnode.log import logger
+from cxrnode.metrics import counts
 from cxrnode.query import Inquiries
 from cxrnode.receipt import Receipt
 from cxrnode.routing import decide
@@ -146,6 +147,7 @@ def give_up_exhausted(ledger: Ledger, max_attempts: int, now: datetime) -> None:
     for held in work.exhausted(ledger, max_attempts, now):
         with suppress(StaleLease):  # another receiver was first, or the worker ended it after all
             outcomes.abandon(ledger, held, work.in_vain(held.attempts, held.last_error), now)
+            counts.ANALYSES.labels("given up").inc()
         LOG.error("analysis given up", task=held.task_key, round=held.round_key, attempts=held.attempts)
 
 

@@ -13,7 +13,8 @@ STATUSES = ("0000", "A700", "A900", "C000")
 
 
 def of_receiver(receiving: Listening) -> None:
-    """What a receiver may count of the senders in the settings, and of strangers."""
+    """What a receiver may count of the senders in the settings, of strangers, and of workers that died in silence."""
+    counts.ANALYSES.labels("given up")
     for reason in counts.REFUSED_FOR:
         counts.REFUSED.labels(counts.STRANGER, reason)
     for sender in receiving.senders:

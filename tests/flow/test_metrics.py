@@ -16,7 +16,7 @@ from tests.prometheus import Prometheus, alerts, named, running_prometheus, show
 
 JOBS = {"receiver_port": "cxrnode-receiver", "analysis_port": "cxrnode-analysis", "delivery_port": "cxrnode-delivery"}
 SECRETS = ("Zzsynthetic", "ZZ-PID-0001", "ACC-77001", "20220101")
-NEEDS_TLS = {"cxrnode_certificate_end_timestamp_seconds"}
+NEEDS_TLS = {"cxrnode_certificate_end_timestamp_seconds", "cxrnode_crl_end_timestamp_seconds"}
 SENDERS = [{"ae_title": "MODALITY", "addresses": ["127.0.0.1"]}]
 Watched = tuple[RunningNode, Prometheus, dict[str, Figures], Dataset]
 

@@ -49,6 +49,18 @@ CASES = [
         FULL | {"cxrnode_disk_free_bytes": "1e12-5e6x600"},
         minutes=600,
     ),
+    Case("DiskFilesShort", {"cxrnode_disk_free_files": "40000x60"}, {"cxrnode_disk_free_files": "60000x60"}),
+    Case(
+        "ImagesRefused",
+        {
+            'cxrnode_instances_total{calling_ae="A",status="A700"}': "0x50 1+1x9",
+            'cxrnode_instances_total{calling_ae="A",status="0000"}': "5x60",
+        },
+        {  # one that was refused among others that were taken wakes nobody
+            'cxrnode_instances_total{calling_ae="A",status="A700"}': "0x55 1 1 1 1 1",
+            'cxrnode_instances_total{calling_ae="B",status="0000"}': "0+1x60",
+        },
+    ),
     Case(
         "InstancesNotTaken",
         {'cxrnode_instances_total{calling_ae="A",status="A700"}': "0x58 1 1"},
@@ -71,6 +83,15 @@ CASES = [
             'cxrnode_last_instance_timestamp_seconds{calling_ae="A"}': "-250000x60",
             'cxrnode_last_instance_timestamp_seconds{calling_ae="B"}': "0x60",
         },
+    ),
+    Case(  # a receiver that was started again since knows nothing of it
+        "SenderSilent",
+        {'cxrnode_last_instance_timestamp_seconds{calling_ae="A"}': "-260000x70 _x400"},
+        {
+            'cxrnode_last_instance_timestamp_seconds{calling_ae="A",instance="a"}': "-260000x70 _x400",
+            'cxrnode_last_instance_timestamp_seconds{calling_ae="A",instance="b"}': "-1000x470",
+        },
+        minutes=470,
     ),
     Case(
         "StudiesWaitToBeRead",
@@ -105,6 +126,12 @@ CASES = [
         {'cxrnode_deliveries_total{destination="pacs",end="given up"}': "0x58 1 1"},
         {'cxrnode_deliveries_total{destination="pacs",end="later"}': "0+1x60"},
     ),
+    Case(  # long after the hour in which they were refused
+        "ResultsRefused",
+        {'cxrnode_account_instances{place="finished, not all delivered",outcome="negative"}': "3x300"},
+        {'cxrnode_account_instances{place="finished, delivered",outcome="negative"}': "3x300"},
+        minutes=300,
+    ),
     Case(
         "NotCommitted",
         {'cxrnode_objects_not_committed_total{destination="pacs"}': "0x58 2 2"},
@@ -116,11 +143,31 @@ CASES = [
         {
             'cxrnode_studies_analysed_total{model="m",outcome="failed"}': "0+1x60",
             'cxrnode_studies_analysed_total{model="m",outcome="negative"}': "0+2x60",
+            'cxrnode_analyses_total{end="given up"}': "0x60",
         },
         {
             'cxrnode_studies_analysed_total{model="m",outcome="failed"}': "0+1x60",
             'cxrnode_studies_analysed_total{model="m",outcome="negative"}': "0+9x60",
+            'cxrnode_analyses_total{end="given up"}': "0x60",
         },
+    ),
+    Case(  # a worker that raises: no result says failed
+        "ManyFail",
+        {
+            'cxrnode_studies_analysed_total{model="m",outcome="failed"}': "0x60",
+            'cxrnode_studies_analysed_total{model="m",outcome="negative"}': "0+2x60",
+            'cxrnode_analyses_total{end="given up"}': "0+1x60",
+        },
+        {
+            'cxrnode_studies_analysed_total{model="m",outcome="failed"}': "0x60",
+            'cxrnode_studies_analysed_total{model="m",outcome="negative"}': "0+9x60",
+            'cxrnode_analyses_total{end="given up"}': "0+1x60",
+        },
+    ),
+    Case(
+        "NothingIsRead",
+        {'cxrnode_analyses_total{end="put back"}': "0x30 1+1x29", 'cxrnode_analyses_total{end="done"}': "7x60"},
+        {'cxrnode_analyses_total{end="put back"}': "0x30 1+1x29", 'cxrnode_analyses_total{end="done"}': "7x55 8x4"},
     ),
     Case(
         "WorkersDie",
@@ -132,6 +179,11 @@ CASES = [
         "CertificateEnds",
         {'cxrnode_certificate_end_timestamp_seconds{file="node.pem"}': f"{20 * DAY}x60"},
         {'cxrnode_certificate_end_timestamp_seconds{file="node.pem"}': f"{22 * DAY}x60"},
+    ),
+    Case(
+        "RevocationListEnds",
+        {'cxrnode_crl_end_timestamp_seconds{file="crl.pem"}': "14000x60"},
+        {'cxrnode_crl_end_timestamp_seconds{file="crl.pem"}': "15000x60"},
     ),
     Case(
         "CertificateUnreadable",

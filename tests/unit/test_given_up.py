@@ -17,6 +17,7 @@ from cxrnode.routing import Choice
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive
 from tests.fakes import FakeModel
+from tests.figures import counted
 from workers.desk import Desk
 
 TRIES = 3
@@ -102,7 +103,9 @@ def test_what_stops_its_worker_even_then_is_given_up_in_silence(desk: Desk) -> N
     (task,) = work.due(desk.ledger, later, {})
     most = desk.settings.most_attempts
     assert work.lease(desk.ledger, task.task_key, later, 600, max_attempts=most) == []
+    before = counted("analyses_total", end="given up")
     give_up_exhausted(desk.ledger, most, later)
+    assert counted("analyses_total", end="given up") == before + 1
 
     (line,) = round_lines(desk.ledger)
     assert (line.outcome, line.deliveries, reports(desk)) == ("failed", {}, [])

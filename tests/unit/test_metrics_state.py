@@ -79,10 +79,11 @@ def test_each_certificate_that_is_shown_is_told_with_its_end(desk: Desk, tmp_pat
     ours = Authority(tmp_path / "ca").certificates("node.example")
     settings = Settings(receiving=Receiving(tls=ours), node=desk.settings.node)
 
-    ((end,),) = (family.samples for family in of_certificates(settings, NOW))
+    told = {one.labels["file"]: one.value for family in of_certificates(settings, NOW) for one in family.samples}
 
-    assert end.labels == {"file": Path(ours.certificate_file).name}
-    assert end.value == ends(Path(ours.certificate_file)).timestamp() > NOW.timestamp()
+    files = (Path(ours.certificate_file), Path(ours.ca_file))
+    assert told == {file.name: ends(file).timestamp() for file in files}
+    assert min(told.values()) > NOW.timestamp()
 
 
 def test_the_oldest_of_a_kind_is_the_one_that_counts(desk: Desk) -> None:
@@ -174,3 +175,34 @@ def test_what_took_long_is_read_again_only_after_ten_times_as_long(monkeypatch: 
         seen.append(len(begun))
 
     assert seen == [1, 1, 2]
+
+
+def test_what_failed_late_is_tried_again_after_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when a failure waits as a figure does: a ledger that hung for half a minute was away for five, and paged."""
+    clock, begun = [0.0], []
+    monkeypatch.setattr("cxrnode.metrics.state.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def hangs_once(now: datetime) -> list[GaugeMetricFamily]:
+        begun.append(now)
+        if len(begun) == 1:
+            clock[0] += 30
+            raise LedgerUnavailable("no answer")
+        return []
+
+    look, seen = Look("ledger", hangs_once), []
+    for now in (0.0, 45.0, 60.0):
+        clock[0] = max(now, clock[0])
+        look.ask()
+        seen.append(look.figures(60))
+
+    assert seen == [None, None, []]
+
+
+def test_files_are_told_where_the_disk_counts_them_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when none left and nobody counts are one number: no alarm could tell a disk that takes no file any more."""
+    counts = {"f_files": 0, "f_favail": 0}
+    monkeypatch.setattr("cxrnode.metrics.state.os", SimpleNamespace(statvfs=lambda _: SimpleNamespace(**counts)))
+    assert ("cxrnode_disk_free_files",) not in figures(desk)
+
+    counts["f_files"] = 1000
+    assert figures(desk)["cxrnode_disk_free_files",] == 0
