@@ -9,7 +9,7 @@ from pydantic import field_validator, model_validator
 
 from cxrnode.certificates import Tls
 from cxrnode.destination import Destination
-from cxrnode.part import AeTitle, Name, Part, Port, Positive
+from cxrnode.part import AeTitle, Host, Name, Part, Port, Positive
 
 WEB_ALONE = ("url", "user", "password_file", "ca_file", "plain_http")
 DIMSE_NEEDED = ("ae_title", "host", "port")
@@ -25,7 +25,7 @@ class Archive(Part):
     name: Name
     retrieve: Literal["move", "get", "web"] = "move"
     ae_title: AeTitle | None = None
-    host: str | None = None
+    host: Host | None = None
     port: Port | None = None
     tls: Tls = False
     tls_name: str = ""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from cxrnode.part import Part, Port, Positive
+from cxrnode.part import Host, Part, Port, Positive
 
 
 class Audit(Part):
@@ -16,7 +16,7 @@ class Audit(Part):
 
     folder: str = ""
     syslog: Literal["off", "udp", "tls"] = "off"
-    host: str = ""
+    host: Host = ""
     port: Port = 6514
     ca_file: Path | None = None
     certificate_file: Path | None = None

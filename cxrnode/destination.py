@@ -8,7 +8,7 @@ from pydantic import model_validator
 from cxrnode.certificates import Tls
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
-from cxrnode.part import AeTitle, Name, Part, Port, Positive
+from cxrnode.part import AeTitle, Host, Name, Part, Port, Positive
 
 
 class Send(Part):
@@ -69,7 +69,7 @@ class Destination(Part):
 
     name: Name
     ae_title: AeTitle
-    host: str
+    host: Host
     port: Port
     return_to_sender: bool = False
     tls: Tls = False

@@ -2,7 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _looked_up(host: str) -> str:
+    """The same, where it can be looked up: to ask for what cannot is no fault of the network, and nobody expects it."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError("is no host's name; wanted pacs.hospital.example or 10.1.2.3") from error
+    return host
+
+
+Host = Annotated[str, AfterValidator(_looked_up)]
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -47,6 +47,8 @@ class Forwarder:
         self._trail, self._audit, self._send = trail, audit, sending
         self._stopping = threading.Event()
         self._again_at: datetime | None = None
+        self._ends: dict[str, int] = {}
+        """how far this process has come, also where that could not be noted"""
 
     def run(self) -> None:
         """Forward until `stop`."""
@@ -67,6 +69,7 @@ class Forwarder:
         taken = 0
         with _only_one(self._trail.folder) as alone:
             progress = begun(self._trail, now)
+            progress.ends |= {name: max(end, progress.ends.get(name, 0)) for name, end in self._ends.items()}
             while alone and (batch := list(islice(unsent(self._trail, progress), BATCH))):
                 try:
                     self._send([line.content for line in batch], self._audit, socket.gethostname())
@@ -84,6 +87,7 @@ class Forwarder:
         progress.away_since = progress.reason = ""
         self._again_at = None
         _note(self._trail.folder, progress)
+        self._ends = progress.ends
 
     def _failed(self, progress: Progress, error: OSError, now: datetime) -> None:
         self._again_at = now + timedelta(seconds=self._audit.retry_s)
@@ -141,7 +145,7 @@ def _noted(folder: Path) -> Path:
 
 
 def _note(folder: Path, progress: Progress) -> None:
-    """Keep it; where that fails the same messages go once more, which is better than never."""
+    """Keep it; where that fails the same messages go once more after the next start, which is better than never."""
     there = {file.name for file in Trail(folder).files()}
     progress.ends = {name: end for name, end in progress.ends.items() if name in there}
     with suppress(SettingsError), written_whole(_noted(folder)) as file:

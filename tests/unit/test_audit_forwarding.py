@@ -15,6 +15,7 @@ from cxrnode.audit.syslog import BOM, framed
 from cxrnode.audit.trail import Trail
 from cxrnode.audit.who import person, process
 from cxrnode.collector import Audit
+from cxrnode.errors import SettingsError
 from cxrnode.samples import free_ports
 from tests.audits import PATIENT, checked
 from tests.authority import Authority
@@ -165,6 +166,29 @@ def test_a_note_that_was_spoilt_sends_this_day_again_and_nothing_is_lost(tmp_pat
     Forwarder(trail, UDP, box.send).turn(NOW)
 
     assert box.patients == ["a", "a", "b"]
+
+
+def test_what_cannot_be_noted_is_not_sent_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when only the file knows: on a full disk the collector got the same messages each second, for hours."""
+
+    def full(_path: Path) -> None:
+        raise SettingsError("no room")
+
+    trail, box = Trail(tmp_path), Mailbox()
+    forwarder = Forwarder(trail, UDP, box.send)
+    monkeypatch.setattr("cxrnode.audit.forward.written_whole", full)
+    write(trail, "a")
+    forwarder.turn(NOW)
+    forwarder.turn(NOW)
+    write(trail, "b")
+    forwarder.turn(NOW)
+    assert box.patients == ["a", "b"]
+
+    monkeypatch.undo()
+    write(trail, "c")
+    forwarder.turn(NOW)
+    Forwarder(trail, UDP, box.send).turn(NOW)
+    assert box.patients == ["a", "b", "c"]
 
 
 def test_nobody_else_reads_what_was_noted(tmp_path: Path) -> None:

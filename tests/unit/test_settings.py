@@ -262,3 +262,17 @@ def test_a_fault_shows_no_password_of_a_table_nor_of_a_key_that_is_misspelt(
     with pytest.raises(SettingsError, match=told) as raised:
         load(written(tmp_path, text))
     assert "zz-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[audit]\nsyslog = "udp"\nhost = "logs..example"',
+        '[[destinations]]\nname = "p"\nae_title = "P"\nport = 104\nhost = ".pacs"',
+        f'[[archives]]\nname = "p"\nretrieve = "get"\nae_title = "P"\nport = 104\nhost = "{"x" * 64}"',
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_told(tmp_path: Path, text: str) -> None:
+    """Red without `Host`: `cxrnode check` ended with a traceback, and the audit trail waited without a word."""
+    with pytest.raises(SettingsError, match=r"host = '.*is no host's name; wanted pacs\.hospital"):
+        load(written(tmp_path, text))
