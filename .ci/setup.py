@@ -28,12 +28,14 @@ DEVELOPMENT = frozenset({"demo", "parquet", "train", "dev"})
 EXTRAS = {"demo": frozenset({"demo"}), "lint": DEVELOPMENT, "test": DEVELOPMENT}
 PEERS = {  # Debian package: the program or file that shows it is there
     "chromium": "chromium",
+    "curl": "curl",
     "default-jre-headless": "java",
     "dcmtk": "storescu",
     "debootstrap": "debootstrap",
     "dicom3tools": "dciodvfy",
     "iproute2": "ip",
     "libpixelmed-java": "/usr/share/java/pixelmed.jar",
+    "nginx-light": "nginx",
     "npm": "npm",
     "openssl": "openssl",
     "orthanc": "Orthanc",
