@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,9 @@ from typing import Any
 import pydicom
 import pytest
 import tomli_w
+from sqlalchemy import text
 
+from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.naming import study_key_of
 from cxrnode.settings import Settings, load
@@ -174,3 +177,50 @@ def test_a_host_that_is_cut_off_takes_images_and_the_other_goes_on_reading(
     assert (together["received"], together["balanced"]) == (7, True)
     filed = [pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID for file in many.filed.iterdir()]
     assert len(filed) == len(set(filed)) == len(films) * OBJECTS
+
+
+@pytest.mark.timeout(300)
+def test_a_statement_that_the_cut_catches_is_given_up_in_time() -> None:
+    """One that had reached the server, and whose answer never comes; one that never reaches it.
+
+    Red, after a minute, without `keepalives_idle` (two hours by default) for the first, and without `tcp_user_timeout`
+    for the second: keepalives are not sent while bytes wait to be acknowledged, and the kernel would send those again
+    for a quarter of an hour. So long a host that was cut off, or whose database had moved, would do nothing.
+    """
+    with Wire().laid() as wire, ExitStack() as ends:
+        with wire.within("centre"):
+            server = Server(f"{Wire.CENTRE}/24")
+            ends.callback(server.remove)
+            server.database("node")
+        wire.add(2)
+        cut, told = threading.Event(), dict[str, str]()
+
+        def ask(name: str, first: threading.Event) -> None:
+            ledger = Ledger(f"postgresql://cxrnode@{Wire.CENTRE}/node?application_name={name}")
+            with wire.within("host2"):
+                try:
+                    with ledger.reading() as db:
+                        first.wait()
+                        db.execute(text("SELECT pg_sleep(300)"))
+                except LedgerUnavailable as error:
+                    told[name] = str(error)
+
+        at_once = threading.Event()
+        at_once.set()
+        asking = [
+            threading.Thread(target=ask, args=["sent", at_once], daemon=True),
+            threading.Thread(target=ask, args=["unsent", cut], daemon=True),
+        ]
+        for one in asking:
+            one.start()
+        working = "SELECT state FROM pg_stat_activity WHERE application_name IN (%s, %s) ORDER BY state"
+        while server.execute(working, "sent", "unsent") != [("active",), ("idle in transaction",)]:
+            time.sleep(0.2)
+        wire.cut(2)
+        cut.set()
+        give_up = time.monotonic() + 60
+        for one in asking:
+            one.join(max(0.0, give_up - time.monotonic()))
+
+    assert set(told) == {"sent", "unsent"}, "the others wait still"
+    assert all("timed out" in error or "timeout" in error for error in told.values()), told
