@@ -47,6 +47,14 @@ class Trail:
             told = f"the audit trail cannot be written in {self.folder} ({error.strerror or type(error).__name__})"
             raise AuditUnavailable(told) from error
 
+    def require_writable(self) -> None:
+        """Raises AuditUnavailable where a message could not be written now; nothing is made by asking."""
+        there = next(one for one in (self.folder, *self.folder.absolute().parents) if one.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise AuditUnavailable(f"{there} cannot be written; wanted a folder for the audit trail")
+        if not os.statvfs(there).f_bavail:
+            raise AuditUnavailable(f"there is no room in {there}; wanted some for the audit trail")
+
     def files(self) -> list[Path]:
         """The files of all days, the oldest first."""
         return sorted(self.folder.glob(f"????-??-??{SUFFIX}"))
@@ -65,7 +73,7 @@ class Trail:
 
     def _add(self, lines: bytes, path: Path) -> None:
         new = not path.exists()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._have_folder()
         with _locked(path) as file:
             end = os.fstat(file).st_size
             torn = end > 0 and os.pread(file, 1, end - 1) != b"\n"  # a power cut: what comes begins a line of its own
@@ -77,6 +85,15 @@ class Trail:
                 raise
         if new:
             sync_folder(self.folder)
+
+    def _have_folder(self) -> None:
+        """Where root makes it, it becomes the property of whom the folder above belongs to."""
+        if self.folder.is_dir():
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            above = self.folder.absolute().parent.stat()
+            os.chown(self.folder, above.st_uid, above.st_gid)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What the node cannot work without: the ledger, the broker, clocks that agree, an audit trail that can be written."""
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,9 @@ from redis import Redis, RedisError
 from cxrnode import broker
 from cxrnode.audit.recorder import folder_of
 from cxrnode.audit.syslog import reach
-from cxrnode.check.disks import nearest
+from cxrnode.audit.trail import Trail
 from cxrnode.check.passwords import PATIENCE_S, asked_of_broker
-from cxrnode.errors import AuditUnavailable, SettingsError
+from cxrnode.errors import SettingsError
 from cxrnode.jobs import QUEUES, Jobs
 from cxrnode.ledger import Ledger, clock
 from cxrnode.ledger.roundlines import round_lines
@@ -88,9 +87,7 @@ def of_trail(settings: Settings) -> str:
     Raises AuditUnavailable, and OSError where its collector does not answer.
     """
     folder = folder_of(settings)
-    there = nearest(folder)
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise AuditUnavailable(f"{there} cannot be written; wanted a folder for the audit trail")
+    Trail(folder).require_writable()
     if settings.audit.syslog == "off":
         return f"kept in {folder}, sent to no collector"
     return f"kept in {folder}; {settings.audit.where} {reach(settings.audit)}"

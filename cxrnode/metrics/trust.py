@@ -38,10 +38,14 @@ def of_certificates(settings: Settings, _now: datetime) -> list[GaugeMetricFamil
 
 
 def of_audit(settings: Settings, now: datetime) -> list[GaugeMetricFamily]:
-    """How the audit trail stands with its collector; zeros where it has none."""
-    waiting, away_s = 0, 0.0
+    """How the audit trail stands with its collector; zeros where it has none.
+
+    Raises AuditUnavailable where it cannot be written: the node works on then, and nobody else would notice.
+    """
+    trail, waiting, away_s = Trail(folder_of(settings)), 0, 0.0
+    trail.require_writable()
     if settings.audit.syslog != "off":
-        stands = standing(Trail(folder_of(settings)), now)
+        stands = standing(trail, now)
         waiting = stands.waiting
         away_s = (now - datetime.fromisoformat(stands.away_since)).total_seconds() if stands.away_since else 0.0
     return [

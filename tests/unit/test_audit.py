@@ -204,6 +204,19 @@ def _write_some(folder: Path, name: str) -> None:
         Trail(folder).write([accessed(HERE, NOW, person(), about)], NOW)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_what_root_makes_belongs_to_whom_the_state_folder_does(tmp_path: Path) -> None:
+    """Red when only the file is given away: the node could not write a trail that root's `cxrnode trace` began."""
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+
+    Trail(state / "audit").write([accessed(HERE, NOW, person(), ABOUT)], NOW)
+
+    made = [state / "audit", *(state / "audit").iterdir()]
+    assert [(one.stat().st_uid, one.stat().st_gid) for one in made] == [(65534, 65534)] * 2
+
+
 def test_a_person_is_who_the_kernel_says_whatever_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from cxrnode.certificates import Certificates
+from cxrnode.collector import Audit
 from cxrnode.destination import Destination
-from cxrnode.errors import SettingsError
-from cxrnode.metrics.trust import of_certificates
-from cxrnode.settings import Receiving, Settings
+from cxrnode.errors import AuditUnavailable, SettingsError
+from cxrnode.metrics.trust import of_audit, of_certificates
+from cxrnode.settings import Node, Receiving, Settings
 from tests.authority import DAY, Authority
+from tests.disks import fill, small_disk
 
 NOW = datetime.now(UTC)
 END, LIST_END = "cxrnode_certificate_end_timestamp_seconds", "cxrnode_crl_end_timestamp_seconds"
@@ -71,3 +73,23 @@ def test_a_new_certificate_with_the_old_key_is_told(authority: Authority) -> Non
 
     with pytest.raises(SettingsError, match="KEY_VALUES_MISMATCH"):
         told(ours)
+
+
+def test_a_trail_that_cannot_be_written_is_told_though_nobody_collects_it(tmp_path: Path) -> None:
+    """Red when only the collector is looked at: the node works on, and what happens is in no trail."""
+    settings = Settings(node=Node(state_dir=tmp_path))
+    of_audit(settings, NOW)
+    assert not (tmp_path / "audit").exists(), "nothing is made by looking"
+
+    (tmp_path / "audit").write_text("in the way")
+    with pytest.raises(AuditUnavailable, match="cannot be written"):
+        of_audit(settings, NOW)
+
+
+def test_a_trail_on_a_disk_without_room_is_told(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        settings = Settings(node=Node(state_dir=tmp_path), audit=Audit(folder=str(disk / "audit")))
+        of_audit(settings, NOW)
+        fill(disk, 0)
+        with pytest.raises(AuditUnavailable, match="no room"):
+            of_audit(settings, NOW)
