@@ -117,18 +117,21 @@ def sweep(spool: Spool, ledger: Ledger, parts: Iterable[tuple[str, set[str]]] | 
     unknown = (key for shard, keys in looked_at for key in keys - arrivals.known(ledger, shard))
     missing = sorted(key for key in unknown if spool.image(key).exists())
     receipts = [receipt for key in missing if (receipt := _receipt(spool, key)) is not None]
-    return sum(enter(ledger, receipts[at : at + BITE]) for at in range(0, len(receipts), BITE))
+    return sum(enter(ledger, receipts[at : at + BITE], spool) for at in range(0, len(receipts), BITE))
 
 
-def enter(ledger: Ledger, receipts: Sequence[Receipt]) -> int:
-    """Enter receipts; one that the ledger does not take keeps no other back, and waits on the disk."""
+def enter(ledger: Ledger, receipts: Sequence[Receipt], spool: Spool) -> int:
+    """Enter receipts; one that the ledger does not take keeps no other back, and waits on the disk.
+
+    A copy of an image whose study was erased since is erased with it.
+    """
     try:
-        return arrivals.note(ledger, receipts)
+        return arrivals.note(ledger, receipts, lambda receipt: spool.image(receipt.key).exists())
     except LedgerUnavailable:
         raise
     except Exception as error:  # noqa: BLE001  what a database has against a value differs from one to the next
         if len(receipts) > 1:
-            return sum(enter(ledger, [one]) for one in receipts)
+            return sum(enter(ledger, [one], spool) for one in receipts)
         LOG.error("receipt not entered", key=receipts[0].key, reason=type(error).__name__)
         return 0
 

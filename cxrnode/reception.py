@@ -144,7 +144,7 @@ class Reception:
                 LOG.info("ledger agrees with the disk", receipts_found=found)
             if arrived:
                 reached(Point.BEFORE_INGEST)
-                enter(self._ledger, arrived)
+                enter(self._ledger, arrived, self._spool)
                 reached(Point.AFTER_INGEST)
         except LedgerUnavailable as error:
             self._lost_touch(error)

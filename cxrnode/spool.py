@@ -184,12 +184,18 @@ class Spool:
         shutil.rmtree(self.result(round_key, "").parent, ignore_errors=True)
 
     def erase(self, key: str) -> None:
-        """Remove an instance and its receipt; nothing where it is not there."""
-        folder = self._folder(key)
+        """Remove an instance and its receipt; nothing where it is not there. Raises OSError: again, then.
+
+        It is gone at once, so that nothing that comes just now is taken for a copy of what is being removed.
+        """
+        folder, going = self._folder(key), self.root / "incoming" / f"erased-{key}"
+        if going.exists():  # what was cut off
+            shutil.rmtree(going)
         if folder.exists():
-            (folder / "image.dcm").unlink(missing_ok=True)  # first: what has no image is in nobody's way
-            shutil.rmtree(folder)
-            sync_folder(folder.parent)
+            with locked(folder):  # a receiver that starts clears what nobody holds
+                folder.rename(going)
+                sync_folder(folder.parent)
+                shutil.rmtree(going)
 
     def clear_incoming(self) -> int:
         """Remove what a crash left half written (never acknowledged); the number of removed folders.

@@ -27,17 +27,23 @@ BITE = 50
 """Rounds that are closed in one transaction, so that many at a time hold no other writer up."""
 
 
-def note(ledger: Ledger, receipts: Iterable[Receipt]) -> int:
-    """Enter receipts, each once however often it is told; the number of new instances."""
+def note(ledger: Ledger, receipts: Iterable[Receipt], there: Callable[[Receipt], bool] = lambda _: True) -> int:
+    """Enter receipts, each once however often it is told; the number of new instances.
+
+    One that is new is asked for `there` first: whoever erases a study waits meanwhile, or has done so before.
+    """
     with ledger.writing() as db:
-        return enter(db, receipts)
+        return enter(db, receipts, there)
 
 
-def enter(db: Connection, receipts: Iterable[Receipt]) -> int:
+def enter(db: Connection, receipts: Iterable[Receipt], there: Callable[[Receipt], bool] = lambda _: True) -> int:
     """The same within a transaction."""
-    entered, new = list(receipts), set[str]()
-    for receipt in entered:
+    entered, new = list[Receipt](), set[str]()
+    for receipt in receipts:
         known = db.execute(select(instances).where(instances.c.key == receipt.key)).first()
+        if known is None and not there(receipt):
+            continue
+        entered.append(receipt)
         if known is None:
             _enter(db, receipt)
             new.add(receipt.key)

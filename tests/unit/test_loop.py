@@ -108,6 +108,8 @@ def test_one_receipt_that_the_ledger_does_not_take_keeps_no_other_back(
     receipts[1] = replace(receipts[1], **wrong)
     for receipt in receipts[:2]:
         spool.store(b"x", receipt)
+    reception.turn(T0)
+    spool.store(b"x", receipts[2])
     reception.note(receipts[2])
     reception.turn(T0)
 
