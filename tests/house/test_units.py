@@ -74,6 +74,16 @@ def test_all_services_are_held_in_the_same_way() -> None:
     assert len({HARDENED.findall(file.read_text(encoding="utf-8"))[0] for file in SERVICES}) == 1
 
 
+@pytest.mark.parametrize("service", SERVICES, ids=lambda file: file.name)
+def test_no_service_starts_without_the_disk_that_it_writes_to(service: Path) -> None:
+    """Red when one starts on an empty mount point: it would make a new ledger and salt there, and take images."""
+    text = service.read_text(encoding="utf-8")
+    (written,) = re.findall(r"^ReadWritePaths=(.*)$", text, re.MULTILINE)
+    (unit, _) = text.split("[Service]")
+
+    assert re.findall(r"^RequiresMountsFor=(.*)$", unit, re.MULTILINE) == [written]
+
+
 def commands() -> Iterator[list[str]]:
     for file in SERVICES:
         for line in re.findall(r"^ExecStart=(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE):
