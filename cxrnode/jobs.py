@@ -1,4 +1,4 @@
-"""Task names, queues and payloads (a random key, nothing else), and the only Celery client of this package."""
+"""Task names, queues and payloads (random keys, a destination's name), and the only Celery client of this package."""
 
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ DELIVERY_QUEUES = {Lane.STAT: "deliver-stat", Lane.LIVE: "deliver", Lane.REPLAY:
 """Those of analysis, and of all that speaks to destinations, in the order in which a worker asks them."""
 QUEUES = (*ANALYSIS_QUEUES.values(), *DELIVERY_QUEUES.values())
 TASK_NAMES = {Work.ANALYSE: "cxrnode.analyse", Work.DELIVER: "cxrnode.deliver", Work.COMMIT: "cxrnode.commit"}
+TOWARDS = {Work.ANALYSE: "", Work.DELIVER: "to {}: ", Work.COMMIT: "by {}: "}
 
 
 class Jobs:
@@ -25,6 +26,7 @@ class Jobs:
         self._client = Celery("cxrnode", broker=broker_url)
         self._client.conf.update(
             task_ignore_result=True,
+            task_send_sent_event=True,  # so that Flower lists what waits, and in which queue
             broker_transport_options={"socket_connect_timeout": 2, "socket_timeout": 5, "max_retries": 0},
             broker_connection_retry=False,
         )
@@ -33,7 +35,11 @@ class Jobs:
         """Put one task in its queue. Raises BrokerUnavailable."""
         try:
             self._client.send_task(
-                TASK_NAMES[task.work], args=[task.task_key], queue=queue_of(task.work, task.lane), retry=False
+                TASK_NAMES[task.work],
+                args=[task.task_key],
+                argsrepr=in_words(task),
+                queue=queue_of(task.work, task.lane),
+                retry=False,
             )
         except (OperationalError, RedisConnectionError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
@@ -61,6 +67,11 @@ class Jobs:
     def close(self) -> None:
         """Let the connections go."""
         self._client.close()
+
+
+def in_words(task: Due) -> str:
+    """What Flower shows as the task's arguments: the destination by its name, and the study by its random key."""
+    return f"{TOWARDS[task.work].format(task.destination)}study {task.study_key}"
 
 
 def queue_of(work: Work, lane: Lane) -> str:

@@ -163,6 +163,8 @@ class FlowerSettings(Part):
     user: str = Field(default="operator", pattern=r"^[A-Za-z0-9_.-]+$")
     password: str = ""
     password_file: str = ""
+    url_prefix: str = Field(default="", pattern=r"^(/[A-Za-z0-9_.~-]+)*$")
+    read_only: bool = True
 
     @model_validator(mode="after")
     def _one(self) -> "FlowerSettings":

@@ -11,8 +11,9 @@ def make_app(settings: Settings) -> Celery:
     """The app for these settings."""
     app = Celery("cxrnode", broker=settings.broker_url, include=["workers.tasks"])
     app.conf.update(
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
+        task_default_exchange="cxrnode",
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,

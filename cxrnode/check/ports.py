@@ -105,8 +105,8 @@ def _flower(settings: Settings) -> str:
     if is_free(at):
         return f"{_where(at)} is free"
     word = base64.b64encode(f"{flower.user}:{flower_word(settings)}".encode()).decode()
-    closed, shown = _page(at, "/")
-    opened, page = _page(at, "/", {"Authorization": f"Basic {word}"})
+    closed, shown = _page(at, f"{flower.url_prefix}/")
+    opened, page = _page(at, f"{flower.url_prefix}/", {"Authorization": f"Basic {word}"})
     if (closed, opened) == (401, 200) and "Flower" in page:
         return f"{_where(at)} is this node's: Flower answers to its password alone"
     if closed == 200 and "Flower" in shown:

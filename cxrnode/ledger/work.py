@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, update
 
 from cxrnode.errors import StaleLease
 from cxrnode.ledger import circuits
 from cxrnode.ledger.circuits import FREE, Passage
 from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.states import Lane, TaskState, Work
-from cxrnode.ledger.tables import tasks
+from cxrnode.ledger.tables import rounds, tasks
 
 LANES = tuple(Lane)
 ALONE: Mapping[Lane, int] = MappingProxyType({})
@@ -48,6 +48,9 @@ class Due:
     task_key: str
     work: Work
     lane: Lane
+    destination: str = ""
+    study_key: str = ""
+    """for people: what `cxrnode trace` takes"""
 
 
 def add_task(db: Connection, work: Work, round_key: str, lane: str, now: datetime, destination: str = "") -> None:
@@ -79,11 +82,11 @@ def due(
         if give_up is not None:
             free = or_(free, tasks.c.created_at < now - give_up)
         rows = {
-            row.key: row for row in db.execute(select(tasks).where(_is_due(now), free).order_by(tasks.c.created_at))
+            row.key: row for row in db.execute(_with_study().where(_is_due(now), free).order_by(tasks.c.created_at))
         }
         probe_at = {}
         for peer, at in circuits.to_probe(db, now):
-            behind = select(tasks).where(_is_due(now), circuits.peer_of_task() == peer)
+            behind = _with_study().where(_is_due(now), circuits.peer_of_task() == peer)
             longest = func.coalesce(tasks.c.leased_until, tasks.c.due_at)  # each in turn, whatever came of the last
             for row in db.execute(behind.order_by(longest).limit(1)):
                 rows[row.key], probe_at[row.key] = row, at
@@ -102,7 +105,7 @@ def next_of(ledger: Ledger, round_key: str, now: datetime) -> list[Due]:
     """What is due of a round and was never submitted: what its last task has led to."""
     fresh = (tasks.c.round_key == round_key, tasks.c.state == TaskState.DUE, tasks.c.due_at <= now)
     with ledger.reading() as db:
-        unknown = select(tasks).where(*fresh, tasks.c.submitted_at.is_(None), ~circuits.is_open())
+        unknown = _with_study().where(*fresh, tasks.c.submitted_at.is_(None), ~circuits.is_open())
         return [_due(row) for row in db.execute(unknown)]
 
 
@@ -213,8 +216,12 @@ def in_vain(times: int, last_error: str) -> str:
     return f"The analysis was begun {times} times and {ended}; a person should look."
 
 
+def _with_study() -> Select[tuple[Any, ...]]:
+    return select(tasks, rounds.c.study_key).join(rounds, rounds.c.key == tasks.c.round_key)
+
+
 def _due(row: Row[tuple[Any, ...]]) -> Due:
-    return Due(row.key, Work(row.work), Lane(row.lane))
+    return Due(row.key, Work(row.work), Lane(row.lane), row.destination, row.study_key)
 
 
 def _lease(row: Row[tuple[Any, ...]], until: datetime, begun: int = 0, passage: Passage = FREE) -> Lease:

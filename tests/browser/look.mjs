@@ -1,13 +1,8 @@
 // node look.mjs CHROMIUM URL WIDTH HEIGHT PICTURE: what the page tells as JSON on standard output, and its picture.
-import { createRequire } from "node:module";
+import { launched } from "./chromium.mjs";
 
-const { chromium } = createRequire(process.cwd() + "/")("playwright-core");
 const [executablePath, url, width, height, path] = process.argv.slice(2);
-const args = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-];
-const browser = await chromium.launch({ executablePath, args });
+const browser = await launched(executablePath);
 try {
   const page = await browser.newPage({ viewport: { width: Number(width), height: Number(height) } });
   page.on("pageerror", (error) => console.error(String(error)));

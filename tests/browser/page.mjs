@@ -1,12 +1,10 @@
 // node page.mjs CHROMIUM FILE FOLDER NAME: a page without network or scripts, as JSON what a browser makes of it;
 // its pictures on a light and a dark screen, and printed, in the folder.
-import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import { launched } from "./chromium.mjs";
 
-const { chromium } = createRequire(process.cwd() + "/")("playwright-core");
 const [executablePath, file, folder, name] = process.argv.slice(2);
-const args = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args });
+const browser = await launched(executablePath);
 try {
   const told = { asked: [], said: [], seen: {} };
   for (const colorScheme of ["light", "dark"]) {

@@ -1,17 +1,14 @@
 """The page of two models opens in a browser without network or scripts, on a light and a dark screen, and prints."""
 
-import json
 import re
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from cxrnode.compare.command import Request, compare
-from tests.browser.conftest import ARTEFACTS, HERE, PATIENCE_S
+from tests.browser.conftest import ARTEFACTS, driven
 from tests.compared import LARGE, LITE, Reading
-from tests.peers import program
 
 NOW = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
 STUDIES, PICTURED = 16, 4
@@ -29,20 +26,9 @@ def test_the_page_is_whole_in_a_browser_without_network_or_scripts(modules: Path
     labels.write_text("study,label\n" + "".join(told), encoding="utf-8")
     request = Request("lite", "large", tmp_path / "out", labels, most=PICTURED)
     compare(request, reading.desk.settings, NOW, as_json=False)
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
 
-    command = [program("node"), HERE / "page.mjs", program("chromium"), tmp_path / "out" / "index.html", ARTEFACTS]
-    said = subprocess.run(
-        [*map(str, command), "comparison"],
-        cwd=modules.parent,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    seen = driven(modules, "page.mjs", tmp_path / "out" / "index.html", ARTEFACTS, "comparison")
 
-    assert said.returncode == 0, said.stderr
-    seen = json.loads(said.stdout)
     assert seen["said"] == []
     assert {re.sub(r"(file|data):.*", r"\1", address) for address in seen["asked"]} <= {"file", "data"}
     for screen in seen["seen"].values():

@@ -6,9 +6,7 @@ nothing of it is part of cxrnode.
 
 import functools
 import http.server
-import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +23,8 @@ from cxrnode.conformance.specimens import bumps
 from cxrnode.finding import Finding, Heatmap, MapMethod, Outcome, Reading, Span
 from cxrnode.results.encode import encode
 from cxrnode.results.report import build_report
-from tests.browser.conftest import ARTEFACTS, HERE, PATIENCE_S
+from tests.browser.conftest import ARTEFACTS, HERE, driven
 from tests.builders import chest_like, make_cxr
-from tests.peers import program
 from tests.readings import context_for, with_regions
 
 ROWS, COLUMNS = 960, 880
@@ -63,21 +60,11 @@ def look(folder: Path, modules: Path, name: str) -> Seen:
     """The viewer on source.dcm and report.dcm in the folder; its picture is kept among the artefacts as `name`.png."""
     (folder / "modules").symlink_to(modules)
     shutil.copy(HERE / "viewer.html", folder)
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
     picture = ARTEFACTS / f"{name}.png"
     with served(folder) as address:
-        command = [program("node"), HERE / "look.mjs", program("chromium"), f"{address}/viewer.html"]
-        said = subprocess.run(
-            [*map(str, command), str(COLUMNS), str(ROWS), str(picture)],
-            cwd=modules.parent,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    assert said.returncode == 0, said.stderr
+        told = driven(modules, "look.mjs", f"{address}/viewer.html", COLUMNS, ROWS, picture)
     with Image.open(picture) as image:
-        return Seen(json.loads(said.stdout), np.asarray(image.convert("RGB")))
+        return Seen(told, np.asarray(image.convert("RGB")))
 
 
 def near(outlines: list[NDArray[np.float64]], width: int) -> NDArray[np.bool_]:

@@ -1,9 +1,6 @@
 """A study's whole day through a real node: in by C-STORE, read by a worker, back by C-STORE, accounted for."""
 
-import base64
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from cxrnode.samples import free_ports
+from tests import flowers
 from tests.builders import make_cxr, remade
 from tests.fakes import FakePacs
 from tests.nodes import RunningNode, running_node, saved
@@ -146,20 +144,10 @@ def test_nothing_that_identifies_a_patient_is_in_logs_names_or_the_broker(bad_da
 
 
 def _flower_is_behind_a_password(node: RunningNode) -> None:
-    url = f"http://127.0.0.1:{node.settings.flower.port}/workers"
-    node.wait_until(lambda _: _answers(url) == 401)
-    password = (node.settings.node.run_dir / "flower-password").read_text()
-    assert (node.settings.node.run_dir / "flower-password").stat().st_mode & 0o077 == 0
-    token = base64.b64encode(f"operator:{password}".encode()).decode()
-    assert _answers(url, {"Authorization": f"Basic {token}"}) == 200
-
-
-def _answers(url: str, headers: dict[str, str] | None = None) -> int:
-    try:
-        request = urllib.request.Request(url, headers=headers or {})  # noqa: S310  our own http address
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  likewise
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
+    """A generated one, in a file of its own."""
+    port = node.settings.flower.port
+    flowers.wait_for_flower(port)
+    password = node.settings.node.run_dir / "flower-password"
+    assert password.stat().st_mode & 0o077 == 0
+    assert flowers.answer(port, "/workers") == 401
+    assert flowers.answer(port, "/workers", headers=flowers.by("operator", password.read_text())) == 200

@@ -27,6 +27,8 @@ WALLS = {
     "pytorch_grad_cam": ("models",),
     "celery": ("cxrnode.jobs", "workers"),
     "kombu": ("cxrnode.jobs", "workers"),
+    "flower": ("workers",),
+    "tornado": ("workers",),
     "pynetdicom": (
         *("cxrnode.receive", "cxrnode.doorway", "cxrnode.inflow", "cxrnode.calling", "cxrnode.query"),
         *("cxrnode.deliver", "cxrnode.cfind", "cxrnode.storable", "cxrnode.retrieve"),

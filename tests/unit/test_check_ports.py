@@ -1,6 +1,7 @@
 """`cxrnode check` and the ports: each is free, or this node's own by what answers there, or another's, who is named."""
 
 import base64
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.check.holders import holders
 from cxrnode.receive import Receiver
 from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
@@ -77,6 +79,13 @@ def running(code: str) -> Iterator[tuple[int, int]]:
             yield process.pid, int(process.stdout.readline())
         finally:
             process.kill()
+
+
+def test_a_connection_is_nobody_who_listens() -> None:
+    """Red when sockets of every state are taken for such."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as calling:
+        assert holders(calling.getsockname()[1]) == []
+        assert len(holders(server.getsockname()[1])) == 1
 
 
 def test_the_receivers_port_is_its_own_when_it_answers_as_this_node(tmp_path: Path) -> None:
@@ -156,12 +165,13 @@ def test_figures_that_are_served_are_this_nodes(tmp_path: Path) -> None:
 def test_flowers_page_is_its_own_where_it_wants_the_settings_password(tmp_path: Path) -> None:
     right = f"Basic {base64.b64encode(f'operator:{WORD}'.encode()).decode()}"
 
-    def guarded(_path: str, word: str) -> tuple[int, str]:
-        return (200, "<title>Flower</title>") if word == right else (401, "")
+    def guarded(path: str, word: str) -> tuple[int, str]:
+        return (200, "<title>Flower</title>") if (path, word) == ("/here/", right) else (401, "")
 
     with answering(guarded) as port:
-        assert looked(settings_of(tmp_path, flower={"port": port}), "Flower").well
-        other = looked(settings_of(tmp_path, flower={"port": port, "password": "another-password"}), "Flower")
+        flower = {"port": port, "url_prefix": "/here"}
+        assert looked(settings_of(tmp_path, flower=flower), "Flower").well
+        other = looked(settings_of(tmp_path, flower=flower | {"password": "another-password"}), "Flower")
     assert not other.well
     assert "wanted it free, or Flower with the settings' password" in other.told
 

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from cxrnode.errors import LedgerUnavailable, StaleLease
 from cxrnode.ledger import Ledger, arrivals, outcomes, parcels, work
 from cxrnode.ledger.database import move
+from cxrnode.ledger.naming import study_key_of
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import MOVES, Fate, State, Work
 from cxrnode.ledger.tables import rounds
@@ -90,6 +91,7 @@ def test_what_is_due_is_told_once_then_again_when_its_lease_ran_out_or_its_queue
     lanes = {(Work.ANALYSE, "live"): 10.0}
 
     (task,) = work.due(bench.ledger, now, {})
+    assert task.study_key == study_key_of(bench.ledger, "1.9")
     work.submitted(bench.ledger, [task.task_key], now)
     assert work.due(bench.ledger, now + timedelta(seconds=60), {}) == []
     assert work.due(bench.ledger, now + timedelta(seconds=9), lanes) == []

@@ -138,6 +138,8 @@ def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
         ),
         ('[node]\nae_title = " LEADING"\n', "node.ae_title"),
         ("[worker]\nprocesses = 0\n", "worker.processes = 0"),
+        ('[flower]\nurl_prefix = "flower"\n', "flower.url_prefix = 'flower'"),
+        ('[flower]\nurl_prefix = "/flower/"\n', "flower.url_prefix = '/flower/'"),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(tmp_path: Path, text: str, fault: str) -> None:
