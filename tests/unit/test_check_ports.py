@@ -165,12 +165,13 @@ def test_figures_that_are_served_are_this_nodes(tmp_path: Path) -> None:
 def test_flowers_page_is_its_own_where_it_wants_the_settings_password(tmp_path: Path) -> None:
     right = f"Basic {base64.b64encode(f'operator:{WORD}'.encode()).decode()}"
 
-    def guarded(_path: str, word: str) -> tuple[int, str]:
-        return (200, "<title>Flower</title>") if word == right else (401, "")
+    def guarded(path: str, word: str) -> tuple[int, str]:
+        return (200, "<title>Flower</title>") if (path, word) == ("/here/", right) else (401, "")
 
     with answering(guarded) as port:
-        assert looked(settings_of(tmp_path, flower={"port": port}), "Flower").well
-        other = looked(settings_of(tmp_path, flower={"port": port, "password": "another-password"}), "Flower")
+        flower = {"port": port, "url_prefix": "/here"}
+        assert looked(settings_of(tmp_path, flower=flower), "Flower").well
+        other = looked(settings_of(tmp_path, flower=flower | {"password": "another-password"}), "Flower")
     assert not other.well
     assert "wanted it free, or Flower with the settings' password" in other.told
 
