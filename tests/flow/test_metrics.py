@@ -17,6 +17,7 @@ from tests.prometheus import Prometheus, alerts, named, running_prometheus, show
 JOBS = {"receiver_port": "cxrnode-receiver", "analysis_port": "cxrnode-analysis", "delivery_port": "cxrnode-delivery"}
 SECRETS = ("Zzsynthetic", "ZZ-PID-0001", "ACC-77001", "20220101")
 NEEDS_TLS = {"cxrnode_certificate_end_timestamp_seconds", "cxrnode_crl_end_timestamp_seconds"}
+DELIVERED = 'cxrnode_account_instances{place="finished, delivered"}'
 SENDERS = [{"ae_title": "MODALITY", "addresses": ["127.0.0.1"]}]
 Watched = tuple[RunningNode, Prometheus, dict[str, Figures], Dataset]
 
@@ -36,6 +37,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         node.wait_until_finished(1)
         prometheus.wait_until(lambda: len(prometheus.values('cxrnode_deliveries_total{end="done"} == 1')) == 1)
         prometheus.wait_until(lambda: bool(prometheus.values("cxrnode_drift_level")))  # asked for now and then
+        prometheus.wait_until(lambda: bool(prometheus.values(DELIVERED)))  # likewise
         told = {name: scraped(port) for name, port in ports.items()}
         yield node, prometheus, told, film
 
