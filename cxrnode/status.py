@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from cxrnode import lookout
 from cxrnode.audit.forward import Standing, standing
@@ -113,7 +113,8 @@ def _print_tables(total: Account, lines: list[RoundLine]) -> None:
     where.add_row("received", "" if total.balanced else "DOES NOT BALANCE", str(total.total))
     console.print(where)
     rounds = Table(
-        *("study", "round", "state", "outcome", "route", "model", "images", "probability", "deliveries", "note"),
+        Column("study", no_wrap=True, min_width=8),  # as much of it as other commands want, however narrow the terminal
+        *("round", "state", "outcome", "route", "model", "images", "probability", "deliveries", "note"),
         title="Latest rounds",
     )
     for row in lines:

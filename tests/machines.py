@@ -44,7 +44,7 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True)
 class Block:
-    """Commands of a page, how they are meant (nothing, "again": until it is seen, "fails"), and what is to be seen."""
+    """Commands of a page, and what is to be seen; kinds: "again" until it is seen, "fails", "else" if it must be."""
 
     section: str
     kind: str
