@@ -106,6 +106,7 @@ def running_node(
     *destinations: Destination,
     routes: Sequence[dict[str, object]] = (),
     archives: Sequence[Archive] = (),
+    receivers: Sequence[dict[str, object]] = (),
     environment: Mapping[str, str] | None = None,
     **settings: dict[str, object],
 ) -> Iterator[RunningNode]:
@@ -125,6 +126,7 @@ def running_node(
     listed = {
         "destinations": [one.model_dump(mode="json") for one in destinations],
         "routes": list(routes),
+        "receivers": list(receivers),
         "archives": [one.model_dump(mode="json", exclude_defaults=True) for one in archives],
     }
     config.write_text(tomli_w.dumps(tables | listed), encoding="utf-8")
