@@ -32,6 +32,9 @@ def backup(
 @app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(help="A backup that was made so.", metavar="FOLDER", exists=True)],
+    all_that_is_whole: Annotated[
+        bool, typer.Option("--all-that-is-whole", help="Leave out images and results that are damaged, and name them.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Put a backup where there is nothing yet, each file held against its sha256; then start the node."""
@@ -41,5 +44,5 @@ def restore(
     from cxrnode.backup.restoring import restore as run
 
     settings = started()
-    run(settings, folder, as_json=json)
+    run(settings, folder, all_that_is_whole=all_that_is_whole, as_json=json)
     Recorder(settings, "restore").brought_back(folder, datetime.now(UTC))  # in the trail that was restored

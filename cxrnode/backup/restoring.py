@@ -1,5 +1,6 @@
 """`cxrnode restore FOLDER`: a backup becomes the state of a node that has none, each file held against its sha256."""
 
+import errno
 import hashlib
 import json
 import os
@@ -21,24 +22,28 @@ from cxrnode.whole import sync_folder
 SPOOL = (INSTANCES, RESULTS)
 
 
-def restore(settings: Settings, folder: Path, *, as_json: bool) -> None:
+def restore(settings: Settings, folder: Path, *, all_that_is_whole: bool = False, as_json: bool) -> None:
     """Restore it and print what is there now. Raises as `bring` does."""
-    label = bring(settings, folder)
+    label, damaged = bring(settings, folder, all_that_is_whole=all_that_is_whole)
     if as_json:
-        print(json.dumps({"state_dir": str(settings.node.state_dir)} | asdict(label), indent=2))
+        told = {"state_dir": str(settings.node.state_dir)} | asdict(label) | {"damaged": damaged}
+        print(json.dumps(told, indent=2))
         return
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(
         f"Restored {counted(label.instances, 'instance')} and the ledger of {label.taken_at} from {folder}. "
         "What came later is not here: have it sent again, or fetch it with `cxrnode replay --archive`."
     )
+    for name in damaged:
+        console.print(f"Left out, as its bytes are not those that were written: {name}")
 
 
-def bring(settings: Settings, folder: Path) -> Label:
+def bring(settings: Settings, folder: Path, *, all_that_is_whole: bool = False) -> tuple[Label, list[str]]:
     """Put a backup in its place; nothing is in place before every file was read and is as it was written.
 
-    Raises SettingsError where there is a ledger or a spool already, or the ledger is of the other kind; Unreadable
-    where the backup is damaged; LedgerUnavailable; Retryable when the disk is full.
+    With `all_that_is_whole` images and results that are damaged are left out instead, and named. Raises SettingsError
+    where there is a ledger or a spool already, or the ledger is of the other kind; Unreadable where the backup is
+    damaged; LedgerUnavailable; Retryable when the disk is full.
     """
     label, sums = label_of(folder), read_sums(folder)
     if hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != label.sums:
@@ -47,6 +52,7 @@ def bring(settings: Settings, folder: Path) -> Label:
     places, spool = trees(settings), settings.node.spool_dir
     drafts = {name: tree.with_name(f"{tree.name}.restoring") for name, tree in places.items()}
     ledger, salt = spool / "ledger.restoring", spool / "salt.restoring"
+    damaged: list[str] = []
     try:
         for draft in drafts.values():
             shutil.rmtree(draft, ignore_errors=True)
@@ -54,14 +60,17 @@ def bring(settings: Settings, folder: Path) -> Label:
         for name, sha256 in sums.items():
             target = {label.ledger: ledger, SALT: salt}.get(name) or _within(drafts, name)
             target.unlink(missing_ok=True)
-            if copy(folder / name, target) != sha256:
-                raise Unreadable(f"{folder / name} has other bytes than were written; wanted another backup")
+            if not _copied(folder / name, target, sha256):
+                if not (all_that_is_whole and name.startswith(SPOOL) and name.endswith(".dcm")):
+                    raise Unreadable(
+                        f"{folder / name} has other bytes than were written, or none; wanted another backup"
+                    )
+                target.unlink(missing_ok=True)
+                damaged.append(name)
         os.sync()
         copy_in(ledger, settings.ledger_url)
         _place(spool, drafts, places)
         _give_away(settings)
-    except FileNotFoundError as error:
-        raise Unreadable(f"{error.filename} is missing in the backup; wanted all that its {SUMS} lists") from error
     except OSError as error:
         raise Retryable(
             f"{settings.node.state_dir}: cannot be restored ({error.strerror}); wanted room there"
@@ -71,7 +80,17 @@ def bring(settings: Settings, folder: Path) -> Label:
             shutil.rmtree(draft, ignore_errors=True)
         for file in (ledger, salt):
             file.unlink(missing_ok=True)
-    return label
+    return label, damaged
+
+
+def _copied(source: Path, target: Path, sha256: str) -> bool:
+    """Whether it was there, could be read, and is as it was written."""
+    try:
+        return copy(source, target) == sha256
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EIO}:
+            raise
+        return False
 
 
 def _require_nothing(settings: Settings, label: Label) -> None:

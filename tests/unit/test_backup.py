@@ -190,7 +190,7 @@ def _unlabel(kept: Path) -> None:
 
 DAMAGE: dict[Callable[[Path], None], str] = {
     _rot: r"image\.dcm has other bytes than were written",
-    _lose: r"\.dcm is missing in the backup",
+    _lose: r"\.dcm has other bytes than were written, or none",
     _forget: "is not the list that the backup was made with",
     _climb: "is no sha256 and name of a file within the folder",
     _unlabel: "is no backup",

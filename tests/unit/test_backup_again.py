@@ -11,7 +11,8 @@ from cxrnode.backup import making
 from cxrnode.backup.making import make
 from cxrnode.backup.restoring import bring
 from cxrnode.draft import locked
-from cxrnode.errors import Retryable
+from cxrnode.errors import Retryable, Unreadable
+from cxrnode.ledger.account import recount
 from cxrnode.settings import Settings
 from tests.audits import told
 from tests.builders import make_cxr
@@ -111,3 +112,35 @@ def test_what_root_restores_is_the_nodes(desk: Desk, tmp_path: Path) -> None:
 
     assert {(path.stat().st_uid, path.stat().st_gid) for path in state.rglob("*")} == {(4711, 4712)}
     assert (state / "ledger.sqlite").exists()
+
+
+def test_where_there_is_no_better_backup_all_that_is_whole_is_restored(desk: Desk, tmp_path: Path) -> None:
+    """Red when one byte that has rotted, in every backup that links to it, costs the hospital all of them."""
+    receive(desk, make_cxr())
+    read_all(desk)
+    make(desk.settings, tmp_path / "kept", NOW)
+    rotten = next((tmp_path / "kept" / "spool" / "instances").rglob("image.dcm"))
+    rotten.write_bytes(rotten.read_bytes()[:-1] + b"?")
+    lost = next((tmp_path / "kept" / "spool" / "results").rglob("*.dcm"))
+    lost.unlink()
+    new = settings_of(tmp_path / "new")
+    with pytest.raises(Unreadable):
+        bring(new, tmp_path / "kept")
+
+    _, damaged = bring(new, tmp_path / "kept", all_that_is_whole=True)
+
+    names = sorted(str(path.relative_to(tmp_path / "kept")) for path in (rotten, lost))
+    assert sorted(damaged) == names
+    restored = Desk(new)
+    assert not any((tmp_path / "new" / name).exists() for name in names)
+    assert len(list((tmp_path / "new" / "spool" / "instances").rglob("image.dcm"))) == 1
+    told_now = recount(restored.ledger, restored.spool)
+    assert (told_now.total.total, told_now.total.balanced) == (2, True)
+
+
+def test_without_a_whole_ledger_nothing_is_restored(desk: Desk, tmp_path: Path) -> None:
+    make(desk.settings, tmp_path / "kept", NOW)
+    (tmp_path / "kept" / "ledger.sqlite").write_bytes(b"SQLite format 3")
+
+    with pytest.raises(Unreadable, match=r"ledger\.sqlite has other bytes"):
+        bring(settings_of(tmp_path / "new"), tmp_path / "kept", all_that_is_whole=True)
