@@ -1,6 +1,6 @@
 """Retention: the bytes of finished studies are removed when their time is over, a few at a time; the rows stay."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ from cxrnode.errors import AuditUnavailable
 from cxrnode.ledger import Ledger, purges, tallies
 from cxrnode.ledger.purges import Bytes
 from cxrnode.log import logger
+from cxrnode.receipt import Receipt
 from cxrnode.spool import Spool
 
 LOG = logger("retention")
@@ -43,10 +44,11 @@ def _purge(ledger: Ledger, spool: Spool, keep_days: float, now: datetime, told: 
 
 def _remove(spool: Spool, told: Told | None, noted: Bytes) -> bool:
     try:
-        receipts = [spool.receipt(key) for key in noted.instances] if told is not None else []
-        whose = about(map(spool.image, noted.instances), receipts[0].study_instance_uid) if receipts else None
-        if whose is not None and told is not None:
-            told(whose, counted_classes(receipt.sop_class_uid for receipt in receipts))
+        if told is not None:
+            receipts = list(_receipts(spool, noted.instances))
+            uid = receipts[0].study_instance_uid if receipts else ""
+            classes = counted_classes(receipt.sop_class_uid for receipt in receipts)
+            told(about(map(spool.image, noted.instances), uid), classes)
         for key in noted.instances:
             spool.purge_image(key)
         for round_key in noted.rounds:
@@ -55,3 +57,12 @@ def _remove(spool: Spool, told: Told | None, noted: Bytes) -> bool:
         LOG.error("not removed", reason=type(error).__name__)
         return False
     return True
+
+
+def _receipts(spool: Spool, keys: Iterable[str]) -> Iterator[Receipt]:
+    """Those that can be read: one that was damaged keeps no study for ever, nor the rest of a turn from being done."""
+    for key in keys:
+        try:
+            yield spool.receipt(key)
+        except (OSError, ValueError, TypeError) as error:
+            LOG.error("receipt not readable", key=key, reason=type(error).__name__)

@@ -101,3 +101,21 @@ def test_what_retention_removes_is_told_first(tmp_path: Path) -> None:
         film.PatientID,
     )
     assert (message.requestor, message.counts) == ("", {film.SOPClassUID: 1})
+
+
+@pytest.mark.parametrize("content", ["{", None], ids=["damaged", "gone"])
+def test_a_receipt_that_cannot_be_read_keeps_nothing_from_its_end(tmp_path: Path, content: str | None) -> None:
+    """Red when the receipt is read unguarded: each turn of the receiver ended there, and no study went any more."""
+    film = make_cxr()
+    desk = open_desk(tmp_path, [])
+    receive(desk, film)
+    read_all(desk)
+    (receipt,) = desk.spool.root.glob("instances/*/*/receipt.json")
+    receipt.unlink() if content is None else receipt.write_text(content)
+    recorder = Recorder(desk.settings, "receiver")
+
+    purge(desk.ledger, desk.spool, 30.0, LATER, lambda *one: recorder.removed(*one, LATER, by_hand=False))
+
+    (message,) = told(tmp_path / "audit")
+    assert (message.subject(STUDY), message.subject(PATIENT)) == (film.StudyInstanceUID, film.PatientID)
+    assert not receipt.with_name("image.dcm").exists()
