@@ -16,7 +16,8 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
 
-from cxrnode.cstore import C_STORE_RQ, COMMAND, LAST, P_DATA, PDU_HEAD, Request, field, pdu_of, pdvs, request, response
+from cxrnode import cstore
+from cxrnode.cstore import Request, field, pdu_of, pdvs, request, response
 from cxrnode.doorway import LARGEST_PDU, MB, Doorway, received
 from cxrnode.draft import MOST_PIECES
 from cxrnode.errors import Unreadable
@@ -73,7 +74,7 @@ class Inflow:
         self._dul.socket.recv = self._received
         self._ordinary: Callable[[], bool] = self._dul._is_transport_event  # noqa: SLF001
         self._dul._is_transport_event = self._whatever_happens  # noqa: SLF001
-        self._buffer = memoryview(bytearray(PDU_HEAD.size + LARGEST_PDU))
+        self._buffer = memoryview(bytearray(cstore.PDU_HEAD.size + LARGEST_PDU))
         self._from = self._to = 0
         """what lies in the buffer and was not taken yet"""
         self._pieces: list[memoryview] = []
@@ -142,22 +143,22 @@ class Inflow:
 
     def _take_pdu(self) -> None:
         """Raises OSError when it does not come whole and in time, Unreadable when it is none."""
-        self._fill(PDU_HEAD.size)
-        kind, length = PDU_HEAD.unpack_from(self._buffer, self._from)
-        if kind != P_DATA or self._association.dimse.message is not None:
-            self._give(bytes(self._buffer[self._from : self._from + PDU_HEAD.size]))
-            self._from += PDU_HEAD.size
+        self._fill(cstore.PDU_HEAD.size)
+        kind, length = cstore.PDU_HEAD.unpack_from(self._buffer, self._from)
+        if kind != cstore.P_DATA or self._association.dimse.message is not None:
+            self._give(bytes(self._buffer[self._from : self._from + cstore.PDU_HEAD.size]))
+            self._from += cstore.PDU_HEAD.size
             return
         if length > LARGEST_PDU:
             raise OSError(f"a PDU of {length} bytes; wanted {LARGEST_PDU} at the most")
-        whole = PDU_HEAD.size + length
+        whole = cstore.PDU_HEAD.size + length
         self._fill(whole)
         pdu = self._buffer[self._from : self._from + whole]
         self._from += whole
         self._take_pdvs(pdu)
 
     def _take_pdvs(self, pdu: memoryview) -> None:
-        begun = PDU_HEAD.size
+        begun = cstore.PDU_HEAD.size
         for context_id, control, piece, end in pdvs(pdu):
             if not self._command and self._arrival is None:
                 self._context_id = context_id
@@ -178,18 +179,18 @@ class Inflow:
 
     def _is_for_pynetdicom(self, piece: memoryview, control: int) -> bool:
         """Whether a command that is whole by this piece is none of ours. Raises Unreadable."""
-        if not control & COMMAND:
+        if not control & cstore.COMMAND:
             raise Unreadable("a data set without its command; wanted that first")
         if len(self._command) + len(piece) > LONGEST_COMMAND:
             raise Unreadable(f"a command of more than {LONGEST_COMMAND} bytes; wanted a shorter one")
         self._command += piece
-        return bool(control & LAST) and not self._asked_to_store(self._context_id)
+        return bool(control & cstore.LAST) and not self._asked_to_store(self._context_id)
 
     def _asked_to_store(self, context_id: int) -> bool:
         """Whether the command was a C-STORE-RQ, whose data set is taken from now on. Raises Unreadable."""
         command, self._command = self._command, b""
         try:
-            if field(command) != C_STORE_RQ:
+            if field(command) != cstore.C_STORE_RQ:
                 return False
         except Unreadable:
             return False  # what it is, pynetdicom says
@@ -208,7 +209,7 @@ class Inflow:
         return True
 
     def _write(self, asked: Request, arrival: Arrival, piece: memoryview, control: int) -> None:
-        if control & COMMAND:
+        if control & cstore.COMMAND:
             raise Unreadable("a command within a data set; wanted the rest of it")
         reached(Point.MID_DATA_SET)
         self._size += len(piece)
@@ -217,9 +218,9 @@ class Inflow:
             raise Overload(f"a message of more than {self._size} bytes; {wanted}")
         if piece:
             self._pieces.append(piece)
-        if control & LAST or len(self._pieces) == MOST_PIECES:
+        if control & cstore.LAST or len(self._pieces) == MOST_PIECES:
             self._write_out()
-        if control & LAST:
+        if control & cstore.LAST:
             self._answer(asked, arrival)
 
     def _write_out(self) -> None:
