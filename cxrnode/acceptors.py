@@ -1,6 +1,7 @@
 """The processes that take associations: each connection is handed to the one that has the fewest.
 
 A process of Python does one thing at a time, and sixteen senders of large images would wait for one another's turn.
+When the settings are read anew, others take the new connections; those of before end with the last that they have.
 """
 
 import ctypes
@@ -68,6 +69,9 @@ class Acceptors:
     def __init__(self, serve: Callable[[Hatch], None]) -> None:
         self._serve = serve
         self._all: list[Acceptor] = []
+        self._leaving: list[Acceptor] = []
+        self._gone: list[Acceptor] = []
+        """those of before that were told to end"""
 
     def begin(self, count: int) -> None:
         """Have so many processes serve."""
@@ -76,11 +80,27 @@ class Acceptors:
             parent, pid = os.getpid(), os.fork()
             if pid == 0:
                 ours.close()
-                for other in self._all:
-                    other.end.close()  # a copy of it would keep that one from its end
+                self.forget()
                 self._be_one(parent, Hatch(its))
             its.close()
             self._all.append(Acceptor(pid, ours))
+
+    def renew(self, count: int) -> None:
+        """Have so many others serve from now on; those of before end with their last connection. Raises OSError."""
+        before, self._leaving, self._all = self._all, self._leaving + self._all, []
+        try:
+            self.begin(count)
+        except OSError:
+            for acceptor in self._all:
+                acceptor.end.close()
+            self._gone += self._all
+            self._leaving, self._all = [one for one in self._leaving if one not in before], before
+            raise
+
+    def forget(self) -> None:
+        """In a process that was forked: a copy of an acceptor's socket would keep that one from its end."""
+        for other in (*self._all, *self._leaving):
+            other.end.close()
 
     def hand(self, connection: socket) -> None:
         """Give the connection to one of them; nothing of it is left here."""
@@ -92,22 +112,27 @@ class Acceptors:
         LOG.warning("connection closed", reason="no process takes it")
 
     def one_has_ended(self) -> bool:
-        """Whether one of them is there no more."""
-        left = [one for one in self._all if os.waitpid(one.pid, os.WNOHANG) == (0, 0)]
-        ended, self._all = len(self._all) - len(left), left
-        return ended > 0
+        """Whether one of them is there no more; those of before that have no connection left are told to end."""
+        idle = [one for one in self._leaving if one.associations() <= 0]
+        for one in idle:
+            one.end.close()
+        self._gone = _there(self._gone + idle)
+        self._leaving = [one for one in self._leaving if one not in idle]
+        serving = len(self._all) + len(self._leaving)
+        self._all, self._leaving = _there(self._all), _there(self._leaving)
+        return len(self._all) + len(self._leaving) < serving
 
     def end(self) -> None:
         """Tell them to end, and wait until they have."""
-        for acceptor in self._all:
+        for acceptor in (*self._all, *self._leaving):
             acceptor.end.close()
         give_up = time.monotonic() + GRACE_S
-        for acceptor in self._all:
+        for acceptor in (*self._all, *self._leaving, *self._gone):
             wait_for(acceptor.pid, give_up)
 
     def _be_one(self, parent: int, hatch: Hatch) -> NoReturn:
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # the parent says when
             end_with_parent(signal.SIGKILL)
             if os.getppid() == parent:
@@ -116,6 +141,11 @@ class Acceptors:
             LOG.error("acceptor ended", reason=type(error).__name__)
             os._exit(1)
         os._exit(0)
+
+
+def _there(acceptors: list[Acceptor]) -> list[Acceptor]:
+    """Those of them that live."""
+    return [one for one in acceptors if os.waitpid(one.pid, os.WNOHANG) == (0, 0)]
 
 
 def wait_for(child: int, give_up: float) -> None:

@@ -1,7 +1,6 @@
 """The one command `cxrnode`: read settings, call one function; heavy rooms load only when they are needed."""
 
 import os
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -83,15 +82,10 @@ def receive(
         settings = started(None)
         listener = settings.listeners[0] if receiver is None else settings.listener(receiver)
         begin(settings, listener.metrics_port)  # before anything that counts is imported
-        from cxrnode.entrance import Entrance
-        from cxrnode.shift import at_work
+        from cxrnode.entrance import receive as run
 
-        entrance = Entrance(settings, listener)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: entrance.stop())
-    with at_work(settings, listener.called):
-        if not entrance.run():
-            raise typer.Exit(1)
+    if not run(settings, listener):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -107,19 +101,37 @@ def work(
         settings = started(None)
         ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}
         begin(settings, ports[role])  # before anything that counts is imported
+        from cxrnode.anew import begin_anew
+        from cxrnode.running import present
         from cxrnode.shift import at_work
         from workers.start import work as run
 
-    with at_work(settings, f"worker ({role.value})"):
-        run(settings, role.value)
+    with at_work(settings, f"worker ({role.value})"), present(settings, f"worker ({role.value})"):
+        anew = run(settings, role.value)
+    if anew:
+        begin_anew()
 
 
 @app.command()
 def flower() -> None:
     """Run Flower, the operators' page, behind the password in the settings or the generated one."""
+    from cxrnode.anew import begin_anew, good, on_hangup
+    from cxrnode.running import present
     from workers.watch import watch
 
-    watch(started(None))
+    settings = started(None)
+    on_hangup(lambda: begin_anew() if good() else None, sys.exit)
+    with present(settings, "flower"):
+        watch(settings)
+
+
+@app.command()
+def reload(json: Json = False) -> None:
+    """Have the node's processes on this machine read the settings anew; no association and no study is cut short."""
+    from cxrnode.reload import reload as run
+
+    if not run(started(), as_json=json):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """The receiving process: it accepts; processes of its own are the SCP, and what the ledger makes of what that receives.
 
 A study costs the ledger more than an image costs the SCP, and threads of one interpreter wait for each other. All of
-them begin and end together: `cxrnode receive` is one service.
+them begin and end together: `cxrnode receive` is one service. When the settings are read anew others take their place,
+and those that hold associations stay until these have ended.
 """
 
 import gc
@@ -10,23 +11,24 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from select import POLLOUT, poll
-from socket import AF_INET, AF_INET6, create_server, socket
 from typing import NoReturn
 
 from pydicom import config
 
 from cxrnode.acceptors import GRACE_S, Acceptors, Hatch, wait_for
+from cxrnode.anew import on_hangup
 from cxrnode.audit.alerts import Alerts
 from cxrnode.audit.recorder import Recorder
 from cxrnode.commitment import Report, Reports
 from cxrnode.doorway import Doorway
+from cxrnode.errors import SettingsError
 from cxrnode.faultpoints import Point, reached
+from cxrnode.inbox import Inbox
 from cxrnode.ledger import Ledger, commitments
 from cxrnode.listener import MAIN, Listener
 from cxrnode.log import logger
@@ -37,97 +39,133 @@ from cxrnode.porch import require
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
 from cxrnode.reception import Reception
+from cxrnode.running import metrics_of, present, require_same, started_with
 from cxrnode.seats import Seats
-from cxrnode.settings import Settings
+from cxrnode.settings import Settings, load
+from cxrnode.shift import at_work
 from cxrnode.spool import Spool
+from cxrnode.threshold import Threshold
 
 LOG = logger("entrance")
-LOOK_EVERY_S = 0.2
-"""How often it looks whether it has to end."""
 MOST_PROCESSES = 4
 """that take associations, where the settings say no number: on a larger machine the workers want the other cores"""
-MOST_UNTOLD = 100_000
-"""Receipts that wait for an intake that does not listen; the disk has them as well, and it looks there."""
-BACKLOG = 128
-"""Connections that wait until they are accepted."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a receiver goes by until the settings are read anew."""
+
+    settings: Settings
+    listener: Listener
+    spool: Spool
+    seats: Seats
+    alerts: Alerts
+
+    @property
+    def processes(self) -> int:
+        """How many take associations."""
+        return self.listener.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
+
+    @property
+    def where(self) -> dict[str, object]:
+        """Where it listens, for the log."""
+        return {name: getattr(self.listener, name) for name in ("ae_title", "host", "port")}
 
 
 class Entrance:
     """What `cxrnode receive` runs: one of the node's receivers."""
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
-        require(listener.tls)
-        self._settings, self._listener = settings, listener
-        self._spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
+        self._stopping = self._again = self._intake_ends = self._intake_told = False
+        self._by = _terms(settings, listener, Seats(listener.max_associations))
         self._ledger = Ledger(settings.ledger_url)  # opened when the first report comes
-        self._seats = Seats(listener.max_associations)
-        self._processes = listener.processes or min(MOST_PROCESSES, os.cpu_count() or 1)
-        self._stopping = False
-        self._alerts = Alerts(Recorder(settings, listener.called))
-        self._receipts = -1
-        self._untold: deque[bytes] = deque(maxlen=MOST_UNTOLD)
-        self._telling, self._behind = threading.Lock(), False
 
-    def run(self) -> bool:
-        """Receive until `stop` is called; False: one of the processes ended before that."""
-        self._spool.clear_incoming()
-        self._spool.lay_out()
+    def run(self, heard: Callable[[str], None] = lambda _: None) -> bool:
+        """Receive until `stop` is called; False: one of the processes ended before that.
+
+        `heard` is told when the settings were read anew: why they were refused, or nothing.
+        """
+        self._by.spool.clear_incoming()
+        self._by.spool.lay_out()
         gc.freeze()  # what is here now stays, for all of them: no look for garbage need go through it
-        intake = self._begin_intake()
-        acceptors, ended = Acceptors(self._accept), False
+        self._inbox, self._threshold, self._acceptors = Inbox(), Threshold(), Acceptors(self._accept)
+        self._begin_intake()
+        ended = False
         try:
-            try:
-                acceptors.begin(self._processes)
-            finally:
-                os.close(self._receipts)  # the acceptors have it
-            with self._listening() as port:
-                while not self._stopping and not (ended := os.waitpid(intake, os.WNOHANG) != (0, 0)):
-                    if acceptors.one_has_ended():
-                        break
-                    with suppress(TimeoutError):
-                        acceptors.hand(_accepted(port))
+            self._acceptors.begin(self._by.processes)
+            self._threshold.open(self._by.listener)
+            LOG.info("listening", **self._by.where)
+            while not self._stopping and not (ended := not self._intake_goes_on()):
+                if self._acceptors.one_has_ended():
+                    break
+                if self._again:
+                    self._again = False
+                    heard(self._read_anew())
+                with suppress(TimeoutError):
+                    self._acceptors.hand(self._threshold.accepted())
         finally:
-            acceptors.end()
+            self._threshold.close()
+            self._acceptors.end()
+            self._inbox.only_read()  # nobody tells it anything any more
             if not ended:
-                wait_for(intake, time.monotonic() + GRACE_S)
+                wait_for(self._intake, time.monotonic() + GRACE_S)
         return self._stopping
 
     def stop(self) -> None:
         """End `run`; safe in a signal handler."""
         self._stopping = True
 
+    def again(self) -> None:
+        """Have the settings read anew, soon; safe in a signal handler."""
+        self._again = True
+
     def note(self, receipt: Receipt) -> None:
         """Told by the SCP once the bytes are durable; the ledger learns of it at once when it can."""
-        self._tell(json.dumps(vars(receipt)))
+        self._inbox.tell(json.dumps(vars(receipt)))
 
     def keep(self, report: Report, destinations: Sequence[str]) -> bool:
         """Told by the SCP what a destination reports; False: it was not asked. Raises LedgerUnavailable."""
         reached(Point.BEFORE_REPORT)
         known = commitments.record(self._ledger, report, destinations, datetime.now(UTC))
         reached(Point.AFTER_REPORT)
-        self._tell("")
+        self._inbox.tell("")
         return known
 
-    def _listening(self) -> socket:
-        """The port. Raises OSError when it is taken."""
-        listener = self._listener
-        family = AF_INET6 if ":" in listener.host else AF_INET
-        port = create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
-        port.settimeout(LOOK_EVERY_S)
-        LOG.info("listening", ae_title=listener.ae_title, host=listener.host, port=listener.port)
-        return port
+    def _read_anew(self) -> str:
+        """Have others go by the settings as they are now; where these are wrong, those of before hold: why."""
+        before = self._by
+        try:
+            settings = load()
+            listener = settings.listener(before.listener.name)
+            require_same(fixed(before.settings, before.listener), fixed(settings, listener), listener.called)
+            self._by = _terms(settings, listener, before.seats.of(listener.max_associations))
+            self._by.spool.lay_out()
+            self._threshold.open(listener)
+            self._acceptors.renew(self._by.processes)
+        except (SettingsError, OSError) as error:
+            self._by = before
+            self._threshold.keep()
+            LOG.error("settings refused", reason=str(error))
+            return str(error)
+        for connection in self._threshold.leave():
+            self._acceptors.hand(connection)
+        self._intake_ends = True
+        LOG.info("settings read anew", **self._by.where)
+        return ""
 
     def _accept(self, hatch: Hatch) -> None:
         """What each process does that takes associations.
 
         pydicom checks every UID when it makes one, only to warn; a sender that proposes all there is has hundreds.
         """
+        self._threshold.close()
+        self._inbox.only_tell()
         config.settings.reading_validation_mode = config.IGNORE
-        listener = self._listener
-        reports = Reports(self._settings.destinations, listener.senders, self.keep)
-        doorway = Doorway(listener, self._seats, self._processes, hatch.ended)
+        by, listener = self._by, self._by.listener
+        reports = Reports(by.settings.destinations, listener.senders, self.keep)
+        doorway = Doorway(listener, by.seats, by.processes, hatch.ended)
         receiver = Receiver(
-            listener.ae_title, listener, self._spool, self.note, reports, doorway=doorway, alert=self._alert
+            listener.ae_title, listener, by.spool, self.note, reports, doorway=doorway, alert=self._alert
         )
         receiver.wait()
         while (connection := hatch.connection()) is not None:
@@ -137,72 +175,65 @@ class Entrance:
                 connection.close()
                 hatch.ended()
         receiver.stop()
-        self._alerts.end(datetime.now(UTC))
         self._ledger.close()
 
     def _alert(self, calling_ae: str, address: str, reason: str) -> None:
-        self._alerts.refused(calling_ae, address, reason, datetime.now(UTC))
+        self._by.alerts.refused(calling_ae, address, reason, datetime.now(UTC))
 
-    def _tell(self, line: str) -> None:
-        """Tell the intake, now or when it listens again: no image waits for it."""
-        with self._telling:
-            self._untold.append(f"{line}\n".encode())  # no longer than a pipe takes whole
-            if not self._behind and not self._told():
-                self._behind = True
-                threading.Thread(target=self._tell_late, daemon=True).start()
-
-    def _told(self) -> bool:
-        """Whether nothing is left to be told."""
-        while self._untold:
-            try:
-                os.write(self._receipts, self._untold[0])
-            except BlockingIOError:
-                return False
-            except OSError:  # it has died, and so will this process: the next one finds all on the disk
-                self._untold.clear()
-                return True
-            self._untold.popleft()
-        return True
-
-    def _tell_late(self) -> None:
-        ready = poll()
-        ready.register(self._receipts, POLLOUT)
-        while self._behind:
-            ready.poll()
-            with self._telling:
-                self._behind = not self._told()
-
-    def _begin_intake(self) -> int:
+    def _begin_intake(self) -> None:
         """Its process, which learns by a pipe what arrives, and by the pipe's end that it is to end.
 
         If the SCP is killed it ends so as well, and not before the ledger has what was acknowledged: a second receiver
         need not be started again for that.
         """
-        inbox, self._receipts = os.pipe()
-        os.set_blocking(self._receipts, False)
-        process = os.fork()
-        if process == 0:
-            os.close(self._receipts)
-            _take_in(self._settings, self._listener, inbox)
-        os.close(inbox)
-        return process
+        self._intake_ends = self._intake_told = False
+        self._intake = os.fork()
+        if self._intake == 0:
+            self._threshold.close()
+            self._acceptors.forget()
+            self._inbox.only_read()
+            _take_in(self._by.settings, self._by.listener, self._inbox)
+
+    def _intake_goes_on(self) -> bool:
+        """Whether its process is there, or the next one, which begins where one has ended that was told to."""
+        if self._intake_ends and not self._intake_told:
+            self._intake_told = self._inbox.ask_to_end()
+        if os.waitpid(self._intake, os.WNOHANG) == (0, 0):
+            return True
+        if self._intake_told:
+            self._begin_intake()
+            return True
+        return False
 
 
-def _accepted(port: socket) -> socket:
-    """The next connection. Raises TimeoutError when there was none for a while, or none can be taken just now."""
+def receive(settings: Settings, listener: Listener) -> bool:
+    """Receive until SIGTERM or SIGINT; SIGHUP has the settings read anew. False: a process ended before that."""
+    entrance = Entrance(settings, listener)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: entrance.stop())
+    on_hangup(entrance.again, entrance.stop)
+    with (
+        at_work(settings, listener.called),
+        present(settings, listener.called, **metrics_of(settings, listener)) as presence,
+    ):
+        return entrance.run(lambda fault: presence.heard(fault, datetime.now(UTC)))
+
+
+def fixed(settings: Settings, listener: Listener) -> dict[str, str]:
+    """The settings of a receiver that take a new start."""
+    return started_with(settings) | metrics_of(settings, listener)
+
+
+def _terms(settings: Settings, listener: Listener, seats: Seats) -> Terms:
+    """Raises SettingsError where the files for TLS cannot be read."""
+    require(listener.tls)
+    spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
+    return Terms(settings, listener, spool, seats, Alerts(Recorder(settings, listener.called)))
+
+
+def _take_in(settings: Settings, listener: Listener, inbox: Inbox) -> NoReturn:
     try:
-        return port.accept()[0]
-    except TimeoutError:
-        raise
-    except OSError as error:
-        LOG.warning("no connection taken", reason=error.strerror)
-        time.sleep(LOOK_EVERY_S)
-        raise TimeoutError from error
-
-
-def _take_in(settings: Settings, listener: Listener, inbox: int) -> NoReturn:
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         reception = Reception(settings)
         threading.Thread(target=_listen, args=(inbox, reception), daemon=True).start()
@@ -216,15 +247,14 @@ def _take_in(settings: Settings, listener: Listener, inbox: int) -> NoReturn:
     os._exit(0)
 
 
-def _listen(inbox: int, reception: Reception) -> None:
-    """Until the pipe ends; a fault ends the process, as nobody would notice that it is deaf."""
+def _listen(inbox: Inbox, reception: Reception) -> None:
+    """Until it is enough; a fault ends the process, as nobody would notice that it is deaf."""
     try:
-        with open(inbox, encoding="utf-8") as lines:
-            for line in lines:
-                if line.strip():
-                    reception.note(Receipt(**json.loads(line)))
-                else:
-                    reception.wake()
+        for line in inbox.lines():
+            if line.strip():
+                reception.note(Receipt(**json.loads(line)))
+            else:
+                reception.wake()
     except Exception as error:  # noqa: BLE001  whatever it is
         LOG.error("intake ended", reason=type(error).__name__)
         os._exit(1)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from cxrnode.ledger.completions import Reason
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.standing import nothing_new
 from cxrnode.ledger.states import Lane
+from cxrnode.running import receivers
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 
@@ -37,14 +38,18 @@ def show(settings: Settings, *, as_json: bool, limit: int, count_all: bool = Fal
         status = replace(status, total=counted_anew.total, agreed=counted_anew.agreed)
     if settings.audit.syslog != "off":
         status = replace(status, audit=standing(Trail(folder_of(settings)), datetime.now(UTC)))
+    listening = receivers(settings)
     if as_json:
-        print(json.dumps(as_object(status), indent=2))
+        print(json.dumps(as_object(status) | {"receivers": listening}, indent=2))
     else:
         _print_tables(status.total, status.lines)
         _print_away(status.away)
         if status.audit is not None:
             Console(soft_wrap=True, highlight=False, markup=False).print(_audit_in_words(status.audit, settings))
-        for line in lookout.in_words(status.watched) if status.watched else ():
+        for line in (
+            *map(_receiver_in_words, listening),
+            *(lookout.in_words(status.watched) if status.watched else ()),
+        ):
             Console(soft_wrap=True, highlight=False, markup=False).print(line)
         if status.agreed is not None:
             print(f"Counted anew. The running count {'agrees' if status.agreed else 'did not agree, and is mended'}.")
@@ -149,6 +154,12 @@ def _print_away(away: Sequence[Circuit]) -> None:
         times = (f"{one.since:%Y-%m-%d %H:%M:%S}", f"{one.next_try:%Y-%m-%d %H:%M:%S}")
         table.add_row(escape(one.peer), *times, str(one.waiting), escape(one.reason))
     Console().print(table)
+
+
+def _receiver_in_words(one: Mapping[str, object]) -> str:
+    over = " over TLS" if one["tls"] else ""
+    runs = f"is process {one['pid']}" if one["pid"] else "does not run on this machine"
+    return f"Receiver {one['name']}, {one['ae_title']} at {one['host']}:{one['port']}{over}, {runs}."
 
 
 def _audit_in_words(audit: Standing, settings: Settings) -> str:

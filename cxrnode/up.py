@@ -6,15 +6,19 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from cxrnode import broker
 from cxrnode.acceptors import end_with_parent
+from cxrnode.anew import on_hangup
+from cxrnode.errors import ModelMismatch, SettingsError
 from cxrnode.log import logger
 from cxrnode.options import secret_in
 from cxrnode.routing import choices
-from cxrnode.settings import Settings
+from cxrnode.running import WHOLE, present, require_same, started_with
+from cxrnode.settings import Settings, load
 from cxrnode.spool import write_durably
 from models.card import find
 from models.ensemblecard import card_of
@@ -22,6 +26,7 @@ from models.gatecard import check_gate
 from models.lungcard import check_lungs
 
 LOG = logger("up")
+BROKER = "broker"
 GRACE_S = 20.0
 SOON_S = 5.0
 """A child that ends sooner than this after its start is started again only after as long."""
@@ -35,6 +40,11 @@ class Child:
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
     started: float = field(default=0.0)
+
+    def read_anew(self) -> None:
+        """Have it read the settings anew, as it knows itself how; the broker has none."""
+        if self.process is not None and self.process.poll() is None and self.name != BROKER:
+            self.process.send_signal(signal.SIGHUP)
 
     def start(self) -> None:
         """Start it; if this supervisor is killed, the kernel ends it as well (prctl(2), Linux)."""
@@ -70,24 +80,27 @@ class Node:
     """The processes of a whole node, in the order of starting; they end in the opposite order."""
 
     def __init__(self, settings: Settings) -> None:
-        run_dir = settings.node.run_dir
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ours = [sys.executable, "-m", "cxrnode.cli"]
-        self.children = []
-        if not settings.queue.broker_url:
-            self.children.append(Child("broker", broker.command(run_dir)))
-        self.children.append(Child("receiver", [*ours, "receive"]))
-        for one in settings.receivers:
-            self.children.append(Child(one.called, [*ours, "receive", "--receiver", one.name]))
-        self.children.append(Child("analysis worker", [*ours, "work", "--role", "analyse"]))
-        self.children.append(Child("delivery worker", [*ours, "work", "--role", "deliver"]))
-        if settings.flower.enabled:
-            self.children.append(Child("flower", [*ours, "flower"]))
+        settings.node.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.children = _children(settings)
 
     def start(self) -> None:
         """Start every child; each waits for what it needs by itself."""
         for child in self.children:
             child.start()
+
+    def read_anew(self, settings: Settings) -> None:
+        """Have every child read the settings anew; end those that are not wanted any more, start those that are new."""
+        wanted = _children(settings)
+        there = {child.name: child for child in self.children if child.command in [one.command for one in wanted]}
+        for child in reversed(self.children):
+            if child.name not in there:
+                child.end()
+        self.children = [there.get(child.name, child) for child in wanted]
+        for child in self.children:
+            if child.name in there:
+                child.read_anew()
+            else:
+                child.start()
 
     def keep_up(self) -> None:
         """Start again whatever has ended."""
@@ -100,23 +113,63 @@ class Node:
             child.end()
 
 
+def _children(settings: Settings) -> list[Child]:
+    """What a node with these settings consists of, in the order of starting."""
+    ours = [sys.executable, "-m", "cxrnode.cli"]
+    children = [] if settings.queue.broker_url else [Child(BROKER, broker.command(settings.node.run_dir))]
+    children.append(Child("receiver", [*ours, "receive"]))
+    children += [Child(one.called, [*ours, "receive", "--receiver", one.name]) for one in settings.receivers]
+    children += [
+        Child("analysis worker", [*ours, "work", "--role", "analyse"]),
+        Child("delivery worker", [*ours, "work", "--role", "deliver"]),
+    ]
+    return [*children, Child("flower", [*ours, "flower"])] if settings.flower.enabled else children
+
+
 def up(settings: Settings) -> None:
-    """Run a whole node until SIGTERM or SIGINT. Raises ModelMismatch before starting anything."""
+    """Run a whole node until SIGTERM or SIGINT; SIGHUP has all of it read the settings anew.
+
+    Raises ModelMismatch before starting anything.
+    """
+    require_models(settings)
+    asked: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.append("end"))
+    on_hangup(lambda: asked.append("anew"), lambda: asked.append("end"))
+    node = Node(settings)
+    with present(settings, WHOLE) as presence:
+        node.start()
+        try:
+            while "end" not in asked:
+                if asked:
+                    asked.remove("anew")
+                    presence.heard(_read_anew(node, settings), datetime.now(UTC))
+                node.keep_up()
+                time.sleep(0.2)
+        finally:
+            node.end()
+
+
+def require_models(settings: Settings) -> None:
+    """Raises ModelMismatch where the weights are not those on the cards."""
     for choice in choices(settings):
         card_of(find(choice.model, settings.model.zoo)).algorithm(choice.prevalence)
     check_gate(settings.rules.gate, settings.model.zoo)
     check_lungs(settings.model.lungs, settings.model.zoo)
-    asked = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.append(True))
-    node = Node(settings)
-    node.start()
+
+
+def _read_anew(node: Node, before: Settings) -> str:
+    """Why the settings were refused; empty: every child was told."""
     try:
-        while not asked:
-            node.keep_up()
-            time.sleep(0.2)
-    finally:
-        node.end()
+        settings = load()
+        require_same(started_with(before), started_with(settings), WHOLE)
+        require_models(settings)
+        node.read_anew(settings)
+    except (SettingsError, ModelMismatch) as error:
+        LOG.error("settings refused", reason=str(error))
+        return str(error)
+    LOG.info("settings read anew")
+    return ""
 
 
 def flower_password(settings: Settings) -> str:

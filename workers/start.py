@@ -1,12 +1,16 @@
 """Start a worker process: one role, its queues, its pool; the model's card is checked before anything is forked."""
 
 import importlib
+import os
+import signal
+from functools import partial
 from typing import Literal
 
 from celery.concurrency import get_implementation
 from celery.signals import worker_ready
 from celery.utils.nodenames import host_format
 
+from cxrnode.anew import good, on_hangup
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
 from cxrnode.metrics import zeros
 from cxrnode.metrics.port import serve
@@ -22,8 +26,13 @@ Role = Literal["analyse", "deliver"]
 METRICS = {"analyse": "analysis_port", "deliver": "delivery_port"}
 
 
-def work(settings: Settings, role: Role) -> None:
-    """Work until stopped by SIGTERM (a task in hand is finished first). Raises ModelMismatch before starting."""
+def work(settings: Settings, role: Role) -> bool:
+    """Work until SIGTERM or SIGHUP (a task in hand is finished first); whether it was SIGHUP, and it is to begin anew.
+
+    Raises ModelMismatch before starting.
+    """
+    asked: list[bool] = []
+    on_hangup(lambda: asked.append(True), _end)
     with unswept():
         if role == "analyse":
             _require_models(settings)
@@ -46,9 +55,29 @@ def work(settings: Settings, role: Role) -> None:
         without_gossip=True,
         loglevel=settings.log.level.upper(),
     )
+    worker_ready.connect(lambda **_: _ready(asked), weak=False)
     worker.start()
     if worker.exitcode:
         raise SystemExit(worker.exitcode)
+    return bool(asked)
+
+
+def _ready(asked: list[bool]) -> None:
+    """From now on a SIGHUP ends it in peace, in place of Celery's own way; one that came before ends it at once."""
+    on_hangup(partial(_end_for_now, asked), _end)
+    if asked:
+        _end()
+
+
+def _end_for_now(asked: list[bool]) -> None:
+    """At a SIGHUP, unless the settings are wrong: then it goes on by those of before."""
+    if not asked and good():  # told twice, Celery would cut short what is in hand
+        asked.append(True)
+        _end()
+
+
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown
 
 
 def _require_models(settings: Settings) -> None:

@@ -70,7 +70,8 @@ class Target:
         state = self.settings.node.state_dir
         known = {state / name for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")}
         known |= {self.spool_dir / "salt", self.folder / "node.toml", self.folder / "node.log"}
-        others = {self.settings.node.run_dir / "metrics", state / "audit"}
+        run_dir = self.settings.node.run_dir
+        others = {run_dir / "metrics", run_dir / "processes", state / "audit"}
         found = {path for path in self.folder.rglob("*") if path.is_file() and others.isdisjoint(path.parents)}
         files = found - known
         instances = self.spool_dir / "instances"

@@ -9,7 +9,8 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
     "doors": (
-        *("cli", "console", "custody", "laboratory", "up", "entrance", "reception", "status", "trace", "quarantine"),
+        *("cli", "console", "custody", "laboratory", "up", "reload", "entrance", "reception", "status", "trace"),
+        "quarantine",
         *("purge", "erase", "audited", "withdraw"),
         *("canary", "lookout"),
         *("shift", "acceptors", "offline", "show", "rules", "check", "conformance", "demo", "compare"),
@@ -17,6 +18,7 @@ LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lie
     ),
     "verbs": ("receive", "complete", "analyse", "deliver", "retention", "replay"),
     "tools": (
+        *("anew", "running", "threshold", "inbox"),
         *(
             "spool",
             "intake",

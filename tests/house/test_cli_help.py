@@ -14,12 +14,12 @@ from tests.house.rooms import ROOT
 WANTED = {
     *("up", "receive", "work", "flower", "status", "withdraw", "analyse", "show", "check", "demo", "rules"),
     *("trace", "quarantine", "retry", "purge", "audit", "replay", "replays", "pause", "resume"),
-    *("backup", "restore"),
+    *("backup", "restore", "reload"),
     *("conformance", "train", "evaluate", "table", "ensemble", "maps", "shortcut", "compare", "reference"),
 }
 LISTING = {
     *("status", "withdraw", "analyse", "show", "check", "demo", "rules test"),
-    *("trace", "quarantine", "retry", "purge", "audit", "replay", "replays", "backup", "restore"),
+    *("trace", "quarantine", "retry", "purge", "audit", "replay", "replays", "backup", "restore", "reload"),
     *("conformance", "evaluate", "maps", "shortcut", "compare", "reference"),
 }
 README = (ROOT / "README.md").read_text(encoding="utf-8")
