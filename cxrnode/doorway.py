@@ -59,7 +59,7 @@ class Doorway:
     ) -> None:
         self._settings = settings
         self._seats = seats or Seats(settings.max_associations)
-        self.ended, self._most_waiting = ended, max(1, MOST_WAITING // processes)
+        self.ended, self.most_waiting = ended, max(1, MOST_WAITING // processes)
         self._lock = threading.Lock()
         self._waiting: list[Association] = []
         self._seated: dict[Association, int] = {}
@@ -78,7 +78,7 @@ class Doorway:
         with self._lock:
             self._waiting = [one for one in self._waiting if one.is_alive() and one not in self._seated]
             self._waiting.append(event.assoc)
-            oldest = self._waiting[0] if len(self._waiting) > self._most_waiting else None
+            oldest = self._waiting[0] if len(self._waiting) > self.most_waiting else None
         if oldest is not None:
             LOG.warning("connection closed", reason="it asked for no association", address=oldest.requestor.address)
             _shut(oldest, SHUT_RDWR)

@@ -19,7 +19,7 @@ LOG = logger("porch")
 Alert = Callable[[str, str, str], None]
 """Is told who was turned away: the AE title, empty before there is one, the address and the reason."""
 MOST_HANDSHAKES = 64
-"""At a time; one more, and the oldest of them is cut."""
+"""At a time, in all; one more, and the oldest of them is cut."""
 
 
 class Porch:
@@ -28,9 +28,9 @@ class Porch:
     A new certificate needs no new start.
     """
 
-    def __init__(self, by: Certificates, alert: Alert = lambda *_: None) -> None:
-        """Raises SettingsError, as `context` does."""
-        self._by, self._alert = by, alert
+    def __init__(self, by: Certificates, alert: Alert = lambda *_: None, most: int = MOST_HANDSHAKES) -> None:
+        """`most` handshakes at a time in this process. Raises SettingsError, as `context` does."""
+        self._by, self._alert, self._most = by, alert, most
         self._lock = threading.Lock()
         self._entering: list[Connection] = []
         self._closed = False
@@ -47,7 +47,7 @@ class Porch:
         assert isinstance(connection, Connection)  # noqa: S101  as its context says
         with self._lock:
             self._entering.append(connection)
-            oldest = self._entering[0] if len(self._entering) > MOST_HANDSHAKES else None
+            oldest = self._entering[0] if len(self._entering) > self._most else None
             late = connection if self._closed else oldest
         if late is not None:
             late.cut()

@@ -84,7 +84,7 @@ class Receiver:
         self._reports = reports or Reports()
         self._doorway = doorway or Doorway(settings)
         self._alert = alert
-        self.porch = Porch(settings.tls, alert) if settings.tls else None
+        self.porch = Porch(settings.tls, alert, self._doorway.most_waiting) if settings.tls else None
         self._contexts: list[PresentationContext] = []
         self._storage = frozenset(storage_classes(settings))
         self._server: ThreadedAssociationServer | None = None

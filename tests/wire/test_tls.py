@@ -19,6 +19,7 @@ from cxrnode import log, tls
 from cxrnode.certificates import Certificates
 from cxrnode.deliver import echo, send
 from cxrnode.destination import Destination
+from cxrnode.doorway import Doorway
 from cxrnode.errors import PeerUnavailable
 from cxrnode.porch import MOST_HANDSHAKES
 from cxrnode.receipt import Receipt
@@ -214,6 +215,20 @@ def test_of_too_many_handshakes_one_that_began_early_is_cut(bench: Bench) -> Non
 
         assert len(select.select(waiting, [], [], 30)[0]) == 1
         assert bench.serves()
+
+
+def test_the_processes_that_take_associations_share_the_handshakes(tmp_path: Path) -> None:
+    """Red when each process has as many as all are to have."""
+    bench = Bench(tmp_path)
+    doorway = Doorway(bench.settings, processes=MOST_HANDSHAKES // 2)
+    receiver = Receiver("CXRNODE", bench.settings, Spool(tmp_path / "spool", 0), lambda _: None, doorway=doorway)
+    receiver.start()
+    try:
+        with ExitStack() as held:
+            waiting = [held.enter_context(bench.connected()) for _ in range(3)]
+            assert len(select.select(waiting, [], [], 30)[0]) == 1
+    finally:
+        receiver.stop()
 
 
 def test_a_stalled_handshake_ends_in_its_time(tmp_path: Path) -> None:
