@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from cxrnode.part import AeTitle, Part, Positive
 from cxrnode.route import Route
 from cxrnode.sender import Sender
+from cxrnode.stability import BINS
 
 HERE = "127.0.0.1"
 
@@ -46,6 +47,10 @@ class DriftSettings(Part):
     def _in_order(self) -> "DriftSettings":
         if self.watch >= self.alarm:
             raise ValueError(f"watch = {self.watch:g} is not below alarm = {self.alarm:g}; wanted it below")
+        fewest = int(2 * (BINS - 1) / self.alarm) + 1
+        if self.images < fewest:
+            told = f"so few images move by alarm = {self.alarm:g} by chance alone; wanted {fewest} or more"
+            raise ValueError(f"images = {self.images} is too few: {told}")
         return self
 
 

@@ -70,9 +70,20 @@ def test_a_card_whose_reference_was_made_anew_is_held_against_that(bench: Bench)
     assert level(bench) == (Level.STABLE, "the card's validation split, 100 films of this clinic")
 
 
-def test_a_day_that_is_none_is_a_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('since = "2026-13-01"', r"drift\.since"),
+        ("images = 60", r"images = 60 .* by chance alone.* wanted 73 or more"),
+        ("images = 200\nwatch = 0.01\nalarm = 0.05", r"wanted 361 or more"),
+    ],
+)
+def test_a_day_that_is_none_and_an_alarm_that_chance_alone_would_give_are_faults(
+    tmp_path: Path, line: str, fault: str
+) -> None:
+    """Red when so few images are taken that the index of ten bins is above the alarm where nothing has moved."""
     path = tmp_path / "node.toml"
-    path.write_text('[drift]\nsince = "2026-13-01"\n', encoding="utf-8")
+    path.write_text(f"[drift]\n{line}\n", encoding="utf-8")
 
-    with pytest.raises(SettingsError, match=r"drift\.since"):
+    with pytest.raises(SettingsError, match=fault):
         load(path)
