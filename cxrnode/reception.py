@@ -54,8 +54,8 @@ class Reception:
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set, asked_by(self._recorder))
         self._forwarder = Forwarder(self._recorder.trail, settings.audit)
         self._canary = Canary(settings, self._ledger, self._spool, self._recorder)
-        self._purge_at = self._settle_at = self._look_at = self._audit_at = datetime.min.replace(tzinfo=UTC)
-        self._canary_at = self._purge_at
+        self._turned_at = datetime.min.replace(tzinfo=UTC)
+        self._begin_anew(self._turned_at)
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
@@ -103,6 +103,9 @@ class Reception:
     def turn(self, now: datetime) -> None:
         """Enter what arrived, then reconcile; while the ledger is away, receipts wait on the disk."""
         self._close_at = None
+        if now < self._turned_at:
+            self._begin_anew(now)
+        self._turned_at = now
         self._take_in()
         if self._behind:
             return
@@ -129,6 +132,10 @@ class Reception:
                 self._look_through_a_part()
         except LedgerUnavailable as error:
             self._lost_touch(error)
+
+    def _begin_anew(self, now: datetime) -> None:
+        """All that is done now and then is due, as it is when the clock was put back: it would wait for so long."""
+        self._purge_at = self._settle_at = self._look_at = self._audit_at = self._canary_at = now
 
     def _pause_s(self, now: datetime) -> float:
         """How long there is nothing to do, unless something arrives: until a study is quiet, or the next look."""

@@ -64,7 +64,8 @@ class Forwarder:
 
     def turn(self, now: datetime) -> int:
         """Send what the collector has not; how many messages it took."""
-        if self._again_at is not None and now < self._again_at:
+        left_s = (self._again_at - now).total_seconds() if self._again_at is not None else 0.0
+        if 0 < left_s <= self._audit.retry_s:  # beyond: the clock was put back
             return 0
         taken = 0
         with _only_one(self._trail.folder) as alone:

@@ -9,6 +9,7 @@ from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import planned, replays
 from cxrnode.ledger.states import OPEN, State
 from cxrnode.ledger.tables import circuits, questions, rounds, tasks, transactions
+from cxrnode.ledger.transfers import transfers
 
 TOLERANCE = timedelta(minutes=10)
 """Hosts that share a ledger must have clocks that differ by less; a clock put back by less costs no more than that."""
@@ -19,13 +20,20 @@ HAPPENED = (
     select(func.max(tasks.c.submitted_at)).where(UNDONE),
     select(func.max(rounds.c.last_received_at)).where(ARRIVING),
     select(func.max(circuits.c.opened_at)),
+    select(func.max(transfers.c.last_at)),
     select(func.max(canaries.c.began_at)),
     select(func.max(replays.c.loaded_at)).where(replays.c.finished_at.is_(None)),
 )
 """Moments that were noted as they came, and so never lie ahead by more than the hosts' clocks differ."""
 WAITED_FOR = (
     *(getattr(tasks.c, name) for name in ("created_at", "due_at", "leased_until", "submitted_at")),
-    *(rounds.c.last_received_at, circuits.c.opened_at, circuits.c.probe_at, transactions.c.asked_at),
+    *(
+        rounds.c.last_received_at,
+        transfers.c.last_at,
+        circuits.c.opened_at,
+        circuits.c.probe_at,
+        transactions.c.asked_at,
+    ),
     *(questions.c.asked_at, questions.c.ask_at, replays.c.loaded_at),
     *(planned.c.due_at, planned.c.held_since, planned.c.held_until),
     *(canaries.c.began_at, canaries.c.due_at, canaries.c.ended_at),

@@ -104,18 +104,6 @@ def test_a_collector_that_is_new_gets_this_day_and_what_comes(tmp_path: Path) ->
     assert box.patients == ["today", "tomorrow"]
 
 
-def test_a_clock_that_is_put_back_loses_nothing(tmp_path: Path) -> None:
-    """Red when only files after the last one are looked at."""
-    trail, box = Trail(tmp_path), Mailbox()
-    forwarder = Forwarder(trail, UDP, box.send)
-    write(trail, "a", at=NOW + timedelta(days=300))
-    forwarder.turn(NOW + timedelta(days=300))
-    write(trail, "b")
-    forwarder.turn(NOW)
-
-    assert box.patients == ["a", "b"]
-
-
 def test_a_line_that_is_being_written_waits_until_it_is_whole(tmp_path: Path) -> None:
     trail, box = Trail(tmp_path), Mailbox()
     write(trail, "a", "b")
