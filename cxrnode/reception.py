@@ -54,8 +54,8 @@ class Reception:
         self._inquiries = Inquiries(settings.node.ae_title, self._something.set, asked_by(self._recorder))
         self._forwarder = Forwarder(self._recorder.trail, settings.audit)
         self._canary = Canary(settings, self._ledger, self._spool, self._recorder)
-        self._turned_at = datetime.min.replace(tzinfo=UTC)
-        self._begin_anew(self._turned_at)
+        self._turned_at = self._purge_at = self._settle_at = datetime.min.replace(tzinfo=UTC)
+        self._look_at = self._audit_at = self._canary_at = self._turned_at
         self._parts: Iterator[tuple[str, set[str]]] = iter(())
         self._close_at: datetime | None = None
         self._behind = True  # whether receipts may lie on the disk that the ledger has not seen
