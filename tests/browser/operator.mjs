@@ -73,6 +73,9 @@ try {
   await page.goto(`${url}broker`);
   await looked(page, "broker");
   console.log(JSON.stringify(told));
+} catch (fault) {
+  console.error(told.faults.join("\n"));
+  throw fault;
 } finally {
   await browser.close();
 }

@@ -40,7 +40,8 @@ def test_a_task_says_which_study_it_is_and_where_it_goes(seen: Seen) -> None:
 
 
 def test_every_page_opens_without_a_fault_and_asks_nobody_else(seen: Seen) -> None:
-    """Red without the prefix in the settings, and without the Host header that config/nginx passes on."""
+    """Red without the prefix in the settings, and (an old browser) without the Host that config/nginx passes on."""
+    assert seen.old_browser == 200
     assert seen.tour["faults"] == []
     assert seen.tour["elsewhere"] == []
     pages = {name: page["words"] for name, page in seen.tour["pages"].items()}

@@ -2,11 +2,13 @@
 
 import base64
 import re
+import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ class Seen:
 
     tour: dict[str, Any] = field(default_factory=dict)
     answers: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    old_browser: int = 0
     told: dict[str, bytes] = field(default_factory=dict)
     by_design: dict[str, bytes] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -78,6 +81,7 @@ def gone_through(folder: Path, modules: Path) -> Seen:
         seen.study = status["rounds"][0]["study"]
         seen.tour = ended(browser, 240)
         seen.answers = answers(node.settings.flower.port)
+        seen.old_browser = asked_by_an_old_browser(port, folder / "nginx" / "ca" / "ca.pem")
         for place in (node.settings.node.state_dir, temp):
             (place / CANARY).write_text(CANARY)
         seen.told = dict(told_by(node, folder, seen.tour)) | {"names of files": "\n".join(names).encode()}
@@ -160,6 +164,17 @@ def answers(port: int) -> dict[tuple[str, str, str], int]:
         for path in flowers.doors()
         for method in ("GET", "POST")
     }
+
+
+def asked_by_an_old_browser(port: int, authority: Path) -> int:
+    """The status of what the page of tasks asks, from one that names the page's origin and no more."""
+    nginx = HTTPSConnection("127.0.0.1", port, timeout=30, context=ssl.create_default_context(cafile=authority))
+    said = {**flowers.by("operator", PASSWORD), "Origin": f"https://127.0.0.1:{port}"}
+    nginx.request("POST", f"{PREFIX}/tasks/datatable?draw=1&start=0&length=1&order[0][column]=0", headers=said)
+    try:
+        return nginx.getresponse().status
+    finally:
+        nginx.close()
 
 
 @contextmanager
