@@ -41,7 +41,7 @@ class Inbox:
         """What is told, until nobody can tell any more, or it is enough; no line is left there by half."""
         rest, enough = b"", False
         while rest or not enough:
-            if not (read := os.read(self._reading, AT_ONCE)):
+            if not (read := os.read(self._reading, 1 if enough else AT_ONCE)):
                 return
             *whole, rest = (rest + read).split(b"\n")
             for line in whole:

@@ -101,7 +101,7 @@ def test_an_association_in_mid_store_survives_and_others_may_send_from_then_on(t
 
 
 def test_what_is_told_while_the_intake_changes_hands_is_entered(target: Target) -> None:
-    """Red when `Inbox.lines` stops in mid line, and when the intake is not begun anew."""
+    """Red when the intake that was told to end is taken for one that has died."""
     with pdus.Peer(target.port) as peer:
         assert peer.ask(pdus.associate("FIRST"))[0] == pdus.ASSOCIATE_AC
         for number in range(1, 41):
@@ -139,7 +139,7 @@ def test_a_file_that_is_refused_changes_nothing_and_says_why(target: Target, tex
 
 
 def test_another_port_is_opened_before_the_first_is_closed_and_a_taken_one_is_refused(target: Target) -> None:
-    """Red when `Threshold.keep` or `leave` is missed."""
+    """Red when `Threshold.leave` is missed, and when one port at two addresses is not shared for a moment."""
     (other,) = free_ports(1)
     with ExitStack() as held:
         peer = held.enter_context(pdus.Peer(target.port))
@@ -189,7 +189,8 @@ def test_status_tells_which_receivers_run(target: Target, capsys: pytest.Capture
     settings = target.settings.model_copy(update={"receivers": (further,)})
 
     show(settings, as_json=True, limit=1)
-    told = json.loads(capsys.readouterr().out)["receivers"]
+    said = capsys.readouterr().out
+    told = json.loads(said[said.index("{") :])["receivers"]
     show(settings, as_json=False, limit=1)
 
     assert [(one["name"], one["ae_title"], one["pid"]) for one in told] == [
