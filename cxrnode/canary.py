@@ -5,6 +5,7 @@ own, delivery and commitment. It is in no count of patients, and erased when the
 """
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +36,8 @@ from cxrnode.uids import uid_from
 
 LOG = logger("canary")
 SIDE = 512
+TRIES, AGAIN_S = 12, 5.0
+"""So often, and after so long, a receiver is called that does not listen yet, or has no room just now."""
 NAME, PATIENT_ID = "CXRNODE^CANARY", "CXRNODE-CANARY"
 
 
@@ -66,6 +69,20 @@ class Canary:
             self._erase(key, now)
 
     def _send(self, study_instance_uid: str, now: datetime) -> None:
+        for left in reversed(range(TRIES)):
+            fault, again = self._fault(study_instance_uid, now)
+            if not again or not left:
+                break
+            time.sleep(AGAIN_S)
+        if fault:
+            LOG.error("canary not taken", reason=fault)
+            try:
+                canaries.fail(self._ledger, study_instance_uid, fault, datetime.now(UTC))
+            except LedgerUnavailable as error:
+                LOG.warning("ledger away", reason=str(error))  # it will be late
+
+    def _fault(self, study_instance_uid: str, now: datetime) -> tuple[str, bool]:
+        """Why it was not taken, empty where it was, and whether it may be a moment later."""
         told: list[str] = []
         try:
             with TemporaryDirectory(prefix="canary-", dir=self._settings.node.state_dir) as folder:
@@ -74,15 +91,11 @@ class Canary:
                 send([file], _receiver(self._settings), self._settings.canary.calling_ae, lambda _, sent: told.append(
                     "" if sent.answer is Answer.ACCEPTED else sent.reason
                 ))  # fmt: skip
-            fault = "".join(told)
+        except PeerUnavailable as error:
+            return str(error), True
         except (CxrNodeError, OSError) as error:
-            fault = str(error) if isinstance(error, PeerUnavailable) else type(error).__name__
-        if fault:
-            LOG.error("canary not taken", reason=fault)
-            try:
-                canaries.fail(self._ledger, study_instance_uid, fault, datetime.now(UTC))
-            except LedgerUnavailable as error:
-                LOG.warning("ledger away", reason=str(error))  # it will be late
+            return type(error).__name__, False
+        return "".join(told), False
 
     def _erase(self, key: str, now: datetime) -> None:
         """Bytes and rows of one; in the audit trail its end follows its arrival."""

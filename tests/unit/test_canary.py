@@ -244,8 +244,9 @@ def test_when_nobody_sends_or_looks_any_more_that_is_said(cage: Cage) -> None:
     assert cage.lost(T0 + timedelta(hours=3)) == f"none was sent since {T0:%Y-%m-%d %H:%M} UTC"
 
 
-def test_a_receiver_that_is_not_there_is_the_reason(tmp_path: Path) -> None:
+def test_a_receiver_that_is_not_there_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real sender, to a port where nobody listens."""
+    monkeypatch.setattr("cxrnode.canary.AGAIN_S", 0.0)
     (port,) = free_ports(1)
     desk = open_desk(tmp_path, [], receiving={"reserve_gb": 0, "port": port}, canary=CANARY)
     canary = Canary(desk.settings, desk.ledger, desk.spool, desk.recorder, lambda send: send())

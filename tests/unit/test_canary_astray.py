@@ -12,7 +12,7 @@ from cxrnode.backup.restoring import bring
 from cxrnode.canary import Canary, film
 from cxrnode.complete import sweep
 from cxrnode.destination import Destination
-from cxrnode.errors import Unknown
+from cxrnode.errors import PeerUnavailable, Unknown
 from cxrnode.ledger import canaries, clock, copies, erasures, holdings
 from cxrnode.ledger.roundlines import round_lines
 from tests.builders import make_cxr
@@ -128,3 +128,25 @@ def test_one_of_another_age_is_no_childs(tmp_path: Path) -> None:
 
     assert age is not None
     assert age.years == 45
+
+
+def test_a_receiver_that_begins_to_listen_a_moment_later_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it is called once: the canary of a node that starts would be lost, and somebody woken."""
+    desk = open_desk(tmp_path, [], canary={"every_h": 1.0, "within_s": 1800.0})
+    called: list[object] = []
+
+    def send(files: object, *_: object) -> None:
+        called.append(files)
+        if len(called) < 3:
+            raise PeerUnavailable("receiver: connection refused")
+
+    monkeypatch.setattr("cxrnode.canary.send", send)
+    monkeypatch.setattr("cxrnode.canary.AGAIN_S", 0.0)
+
+    Canary(desk.settings, desk.ledger, desk.spool, desk.recorder, lambda begin: begin()).turn(T0)
+
+    flock = canaries.flock(desk.ledger)
+    assert flock is not None
+    assert (len(called), flock.ended) == (3, None)
