@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cxrnode.certificates import Tls
+from cxrnode.certificates import ANY_NAME, Tls
 from cxrnode.part import AeTitle, Name, Part, Port, Positive
 from cxrnode.sender import Sender
 
@@ -64,7 +64,14 @@ def with_receiving(given: Any) -> Any:
 
 
 def listener_faults(listeners: Sequence[Listener]) -> Iterator[str]:
-    """Every way in which two receivers of a node are in one another's way."""
+    """Every way in which two receivers of a node are in one another's way, and one lets in whom it cannot know."""
+    for one in listeners:
+        yield from (
+            f"receivers {one.name}: {sender.ae_title}, whose certificate is to have the name {sender.tls_name!r}, "
+            "is let in without TLS; wanted tls = true there, or senders of its own"
+            for sender in one.senders
+            if not one.tls and not sender.return_tls and sender.tls_name not in {"", ANY_NAME}
+        )
     for one, other in combinations(listeners, 2):
         both = f"receivers {one.name}, {other.name}"
         if one.name == other.name:

@@ -102,6 +102,20 @@ def test_receivers_that_cannot_be_are_refused(tmp_path: Path, text: str, fault: 
     assert fault in str(caught.value)
 
 
+NAMED = MAIN + 'tls_name = "ct1.hospital.example"\n'
+SECURED = NAMED.replace("[receiving]", "[receiving]\ntls = true") + FILES
+PLAIN = '[[receivers]]\nname = "plain"\nport = 11113\ntls = false\n'
+
+
+@pytest.mark.parametrize(("text", "who"), [(SECURED + PLAIN, "plain"), (NAMED, "receiving")])
+def test_who_is_to_show_a_certificate_is_not_let_in_without(tmp_path: Path, text: str, who: str) -> None:
+    """Red when nobody looks: a plain receiver that names no senders let those of the other in by AE title alone."""
+    with pytest.raises(SettingsError, match=rf"receivers {who}: CT1, .*'ct1\.hospital\.example', is let in without"):
+        written(tmp_path, text)
+    own = written(tmp_path, SECURED + PLAIN + SENDER.format("P"))
+    assert [one.ae_title for one in own.listener("plain").senders] == ["P"]
+
+
 def test_one_port_at_two_addresses_is_no_fault(tmp_path: Path) -> None:
     settings = written(tmp_path, MAIN + '[[receivers]]\nname = "plain"\nport = 2762\nhost = "10.0.0.2"\n')
 
