@@ -11,11 +11,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 
 from rich.console import Console
 
@@ -28,9 +29,11 @@ from cxrnode.errors import Retryable, SettingsError, SpoolFull
 from cxrnode.ledger.copies import copy_out, name_of_copy
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
+from cxrnode.uids import digest_of
 from cxrnode.whole import sync_folder, written_whole
 
 DRAFT = ".backup.draft"
+"""The end of the name of one that is being made; before it stands whose it is: several nodes may use one folder."""
 PATIENCE_S = 60.0
 """How long it waits for one who removes studies just now."""
 
@@ -58,15 +61,14 @@ def make(settings: Settings, folder: Path, now: datetime, *, copy_all: bool = Fa
     if folder.exists():
         raise SettingsError(f"{folder} is there already; wanted the name of a folder to make")
     earlier = _Earlier(None if copy_all else latest(folder.parent, settings.node.name))
-    draft = folder.with_name(f".{folder.name}{DRAFT}")
+    mine = digest_of([settings.node.name, gethostname()])[:8] + DRAFT
+    draft = folder.with_name(f".{folder.name}.{mine}")
     spool = Spool(settings.node.spool_dir, settings.receiving.reserve_gb)
-    with _nothing_removed(spool), ExitStack() as held:
-        _clear_killed(folder.parent)
-        shutil.rmtree(draft, ignore_errors=True)
+    with _nothing_removed(spool):
+        for killed in folder.parent.glob(f".*.{mine}"):
+            shutil.rmtree(killed, ignore_errors=True)
         try:
             make_folder(draft)
-            with suppress(OSError):  # not every file system has locks for folders
-                held.enter_context(locked(draft))
             sums = _copied(settings, draft, earlier, partial(_leave_reserve, spool, draft))
             write_sums(draft, sums)
             label = _label(settings, draft, sums, now)
@@ -111,13 +113,6 @@ def _files(tree: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.endswith(".draft") and (Path(folder) / name).is_file():
                 yield Path(folder) / name
-
-
-def _clear_killed(folder: Path) -> None:
-    """Remove the drafts of backups that were killed, whatever they were to be called; who still makes one holds it."""
-    for draft in folder.glob(f".*{DRAFT}"):
-        with suppress(OSError), locked(draft):
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _leave_reserve(spool: Spool, draft: Path, size: int) -> None:
