@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, Row, Table, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Integer, Row, Select, Table, delete, func, insert, select, update
 
 from cxrnode.finding import Reference
 from cxrnode.ledger.columns import String
@@ -80,7 +80,7 @@ def count(db: Connection, digest: str, model: str, mix: Mix, reference: Referenc
 
 
 def drifts(ledger: Ledger, enough: int, now: datetime, anew: str = "") -> list[Drift]:
-    """Every aspect of every model that has read of late, each by the card that it read with last.
+    """Every aspect of every model that has read of late, by its card; of routes' several by that which reads most.
 
     `enough` images make a reference where the card has none: those of the first days in service. As many, of the last
     days, are held against it. From the day `anew` on (ISO 8601) all begins again, without the card's.
@@ -88,15 +88,22 @@ def drifts(ledger: Ledger, enough: int, now: datetime, anew: str = "") -> list[D
     since = f"{now.astimezone(UTC) - FORGOTTEN:%Y-%m-%d}"
     found = []
     with ledger.reading() as db:
-        last = select(mixes.c.model, mixes.c.digest, func.max(mixes.c.day).label("day"), func.sum(mixes.c.images))
-        cards = db.execute(last.where(mixes.c.day >= since).group_by(mixes.c.model, mixes.c.digest)).all()
-        latest = {row.model: row for row in sorted(cards, key=lambda row: (row.day, row[3]))}
-        for model, card in sorted(latest.items()):
+        days = (func.min(mixes.c.day).label("first"), func.max(mixes.c.day).label("last"))
+        which: Select[Any] = select(mixes.c.model, mixes.c.digest, *days, func.sum(mixes.c.images).label("images"))
+        cards = db.execute(which.where(mixes.c.day >= since).group_by(mixes.c.model, mixes.c.digest)).all()
+        for model in sorted({row.model for row in cards}):
+            card = _in_service([row for row in cards if row.model == model])
             own = [] if anew else db.execute(select(baselines).where(baselines.c.digest == card.digest)).all()
             for aspect in Aspect:
                 of_card = [row for row in own if row.aspect == aspect]
                 found.append(_drift(_Days(db, card.digest, aspect, anew), model, of_card, enough))
     return found
+
+
+def _in_service(cards: Sequence[Row[Any]]) -> Row[Any]:
+    """The card of a model that reads most, but for those that another has replaced: it began when they ended."""
+    there = [one for one in cards if not any(by.first >= one.last and by.last > one.last for by in cards)]
+    return max(there, key=lambda one: (one.images, one.last))
 
 
 def _add(db: Connection, of: dict[str, str], label: str, images: int, model: str) -> None:

@@ -29,10 +29,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.ledger.close()
 
 
-def read(bench: Bench, reference: Reference, now: datetime, low: int = 27, high: int = 3) -> None:
+def read(bench: Bench, reference: Reference, now: datetime, low: int = 27, high: int = 3, card: str = "d1") -> None:
     with bench.ledger.writing() as db:
         mix = {(Aspect.PROBABILITY, "0"): low, (Aspect.PROBABILITY, "9"): high}
-        mixes.count(db, "d1", "m 1", mix, reference, now)
+        mixes.count(db, card, "m 1", mix, reference, now)
 
 
 def level(bench: Bench, now: datetime = NOW, **drift: object) -> tuple[Level, str]:
@@ -68,6 +68,17 @@ def test_a_card_whose_reference_was_made_anew_is_held_against_that(bench: Bench)
     read(bench, own, NOW)
 
     assert level(bench) == (Level.STABLE, "the card's validation split, 100 films of this clinic")
+
+
+def test_of_two_routes_at_prevalences_of_their_own_the_one_that_reads_most_is_told_at_night_too(bench: Bench) -> None:
+    """Red when whichever read last is: the alarm would end at midnight, and begin again in the morning."""
+    for day in range(30):
+        read(bench, CHILDREN, NOW - timedelta(days=29 - day), low=1, high=3, card="d2")
+    assert level(bench)[0] is Level.ALARM
+
+    read(bench, CHILDREN, NOW + timedelta(days=1), low=1, high=3, card="d2")
+
+    assert level(bench, NOW + timedelta(days=1))[0] is Level.ALARM
 
 
 @pytest.mark.parametrize(
