@@ -118,11 +118,12 @@ class Target:
 def receiving(folder: Path, **settings: object) -> Iterator[Target]:
     """`cxrnode receive` with a short patience, its state in `folder`, and no broker."""
     config = folder / "node.toml"
+    port, metrics_port = free_ports(2)
     tables = {
         "node": {"state_dir": str(folder / "state")},
         "ledger": {"url": ledger_url(folder / "state")},
-        "receiving": {"port": free_ports(1)[0], "reserve_gb": 0.1, "network_timeout_s": 3.0, "quiet_s": 3600.0}
-        | settings,
+        "metrics": {"receiver_port": metrics_port},  # at the default one another node's Prometheus may ask
+        "receiving": {"port": port, "reserve_gb": 0.1, "network_timeout_s": 3.0, "quiet_s": 3600.0} | settings,
     }
     config.write_text(tomli_w.dumps(tables), encoding="utf-8")
     with (folder / "node.log").open("wb") as log:
