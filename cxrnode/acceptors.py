@@ -31,7 +31,10 @@ class Hatch:
     def connection(self) -> socket | None:
         """The next connection; None: there will be none any more."""
         while True:
-            message, handles, _, _ = recv_fds(self._end, 1, 1)
+            try:
+                message, handles, _, _ = recv_fds(self._end, 1, 1)
+            except ConnectionResetError:  # it was closed before word of an end was read there
+                return None
             if handles or not message:
                 return socket(fileno=handles[0]) if handles else None
             LOG.warning("no connection taken", reason="too many open files")  # the kernel has closed it

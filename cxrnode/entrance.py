@@ -175,6 +175,7 @@ class Entrance:
                 connection.close()
                 hatch.ended()
         receiver.stop()
+        by.alerts.end(datetime.now(UTC))
         self._ledger.close()
 
     def _alert(self, calling_ae: str, address: str, reason: str) -> None:

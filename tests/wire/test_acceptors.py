@@ -144,3 +144,14 @@ def test_a_seat_is_had_once_and_left_for_another() -> None:
         seats.take("B", "10.0.0.1", 2)
     seats.leave(taken[0])
     assert seats.take("A", "10.0.0.1", 2) == taken[0]
+
+
+def test_an_end_that_nobody_has_read_of_yet_is_no_fault() -> None:
+    """Red when the reset is raised: whoever stopped with word of an end unread stopped without seeing anybody off."""
+    ours, its = socketpair()
+    with its:
+        hatch = Hatch(its)
+        hatch.ended()
+        ours.close()
+
+        assert hatch.connection() is None
