@@ -21,12 +21,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+ORDINARY = 0o022
+
+
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
     """A command that is run in the tests' own process sets it, and the next test's files would be for nobody else."""
-    before = os.umask(0o022)
+    os.umask(ORDINARY)
     yield
-    os.umask(before)
+    os.umask(ORDINARY)  # for the fixtures of the next module, which come before this one
 
 
 @pytest.fixture(scope="module", autouse=True)

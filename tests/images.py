@@ -109,6 +109,7 @@ class Build:
         passed = {key: value for key, value in os.environ.items() if key.lower().endswith("_proxy")}
         told = shlex.join(f"{key}={value}" for key, value in (passed | BASE | dict(environment or {})).items())
         script = [
+            "umask 022",  # as everything that builds images has it
             *self._mounted(name, top),
             f"mkdir -p {top}/packages {top}/proc {top}/dev",
             f"mount --rbind {self.packages} {top}/packages && mount -o remount,bind,ro {top}/packages",
