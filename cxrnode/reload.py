@@ -87,7 +87,7 @@ def _became(one: Process, now: Process | None, asked_at: str, refused: str) -> t
     if refused:
         return False, refused
     if not _in_place(one):
-        return True, "begins anew, a worker after what it has in hand"
+        return True, "begins anew after what it has in hand" if one.what.startswith("worker") else "begins anew"
     if now is None:
         return False, "has ended"
     if now.read_at < asked_at:

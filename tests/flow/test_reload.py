@@ -64,7 +64,7 @@ def test_a_node_takes_on_other_settings_and_loses_no_study(tmp_path: Path) -> No
         assert (said.returncode, said.stderr) == (0, "")
         told = {one["what"]: one["told"] for one in json.loads(said.stdout)}
         assert told["node"] == told["receiver"] == "goes by the new ones"
-        assert told["worker (deliver)"] == "begins anew, a worker after what it has in hand"
+        assert told["worker (deliver)"] == "begins anew after what it has in hand"
         assert settled(lambda: answers(port), SOON_S), node.log.read_text()[-3000:]
         node.push(saved(make_cxr(), tmp_path / "second.dcm"))
         node.wait_until_finished(2)
