@@ -1,10 +1,14 @@
 """A study's day as the audit trail tells it, at a collector over TLS too; and its patient is named nowhere else."""
 
 import json
+import re
 from pathlib import Path
 
+import pytest
 from pydicom import Dataset
 
+from cxrnode.deliver import echo
+from cxrnode.errors import PeerUnavailable
 from tests.audits import PATIENT, STUDY, Told, checked, told
 from tests.authority import Authority
 from tests.builders import make_cxr
@@ -15,6 +19,8 @@ from tests.nodes import RunningNode, running_node, saved
 BOM = b"\xef\xbb\xbf"
 HOLD_PATIENTS = ("spool", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "audit")
 """what of a node's folder may name a patient"""
+REFUSED = 9
+"""more than there are processes, so that one of them has some to tell when it ends"""
 
 
 def secrets_of(film: Dataset) -> list[bytes]:
@@ -30,7 +36,7 @@ def about(messages: list[Told], film: Dataset) -> list[str]:
 
 
 def test_a_day_is_told_from_the_first_process_to_the_last_and_nobody_else_knows_the_patient(tmp_path: Path) -> None:
-    """Red when any room writes a name into the log, or the forwarder forgets a message."""
+    """Red when any room writes a name into the log, the forwarder forgets a message, or `_accept` ends no alerts."""
     hospital = Authority(tmp_path / "ca")
     film = make_cxr(
         PatientName="Zzsynthetic^Audit",
@@ -46,6 +52,9 @@ def test_a_day_is_told_from_the_first_process_to_the_last_and_nobody_else_knows_
             trail = node.settings.node.state_dir / "audit"
             node.wait_until(lambda _: len(about(told(trail), film)) == 3)
             node.wait_until(lambda _: len(collector.taken) >= len(told(trail)))
+            for _ in range(REFUSED):
+                with pytest.raises(PeerUnavailable):
+                    echo(node.receiver.model_copy(update={"ae_title": "SOMEBODY"}), "STRANGER")
             key = node.status()["rounds"][0]["study"]
             commands = [node.cxrnode("trace", key), node.cxrnode("status", "--json")]
         commands += [node.cxrnode("purge", key), node.cxrnode("status", "--json")]
@@ -62,6 +71,7 @@ def test_a_day_is_told_from_the_first_process_to_the_last_and_nobody_else_knows_
         "DICOM Instances Transferred",
         "DICOM Study Deleted",
     ]
+    assert sum(map(refusals, messages)) == REFUSED
     assert {one.subject(PATIENT) for one in messages if one.subject(STUDY)} == {film.PatientID}
     taken = [one.partition(BOM)[2] for one in collector.taken]
     lines = [line for file in sorted(trail.glob("*.xml")) for line in file.read_bytes().splitlines()]
@@ -71,6 +81,14 @@ def test_a_day_is_told_from_the_first_process_to_the_last_and_nobody_else_knows_
     assert [one["event"] for one in json.loads(seen.stdout)] == about(messages, film)
     assert json.loads(commands[-1].stdout)["received"] == 0
     assert_nowhere_else(node, film, *(one.stdout + one.stderr for one in commands))
+
+
+def refusals(message: Told) -> int:
+    """Of how many a message tells: of each kind the first alone, and the number of those that followed."""
+    if not message.event.startswith("Security Alert"):
+        return 0
+    more = re.search(r"; (\d+) more of these", message.reason)
+    return int(more[1]) if more else 1
 
 
 def assert_nowhere_else(node: RunningNode, film: Dataset, *told: str) -> None:
