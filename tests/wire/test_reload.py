@@ -174,7 +174,7 @@ def test_who_sits_there_keeps_the_seat_over_it(target: Target) -> None:
 
 
 def test_it_ends_with_all_its_processes_while_some_hold_associations_of_before(target: Target) -> None:
-    """Red when `Acceptors.end` forgets those that leave."""
+    """Red when `Acceptors.end` forgets those that leave: they are killed; and when the new intake holds their sockets."""
     with pdus.Peer(target.port) as peer:
         assert peer.ask(pdus.associate("FIRST"))[0] == pdus.ASSOCIATE_AC
         assert hung_up(target).fault == ""
@@ -182,6 +182,7 @@ def test_it_ends_with_all_its_processes_while_some_hold_associations_of_before(t
         target.process.terminate()
         assert target.process.wait(25) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in all_of_them)
+    assert '"killed"' not in (target.folder / "node.log").read_text()
 
 
 def test_status_tells_which_receivers_run(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
