@@ -1,6 +1,7 @@
 """Where everything is, for operators: the account and the latest rounds, as tables or JSON; no name, no UID."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -66,6 +67,7 @@ def show_again(settings: Settings, *, limit: int, every_s: float) -> None:
                 show(settings, as_json=False, limit=limit)
             except LedgerUnavailable as error:
                 print(error)
+            sys.stdout.flush()  # a pipe would have it some minutes later
             time.sleep(every_s)
 
 
