@@ -13,14 +13,13 @@ from pydicom import Dataset
 
 from cxrnode import __version__
 from cxrnode.ahead import ahead
-from cxrnode.destination import families_wanted
-from cxrnode.eligible import choose
+from cxrnode.decoding.image import Image, Prepared, open_image, prepare
 from cxrnode.errors import Unreadable
 from cxrnode.family import Family
 from cxrnode.faultpoints import Point, reached
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Refusal, study_outcome
-from cxrnode.image import Image, Prepared, open_image, prepare
-from cxrnode.opening import parsed
+from cxrnode.headers.eligible import choose
+from cxrnode.headers.opening import parsed
 from cxrnode.radiograph import Radiograph
 from cxrnode.regions import regions
 from cxrnode.results.context import ResultContext
@@ -28,6 +27,7 @@ from cxrnode.results.encode import encode
 from cxrnode.results.make import Made, Told, make
 from cxrnode.results.words import localisation_sentence
 from cxrnode.settings import Settings
+from cxrnode.settings.destination import families_wanted
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from cxrnode.uids import RoundIdentity

@@ -11,10 +11,10 @@ import typer
 from cxrnode import __version__
 from cxrnode.backfill.commands import app as backfill
 from cxrnode.backup.commands import app as backup
-from cxrnode.console import Json, started
-from cxrnode.custody import app as custody
+from cxrnode.commands.console import Json, started
+from cxrnode.commands.custody import app as custody
+from cxrnode.commands.laboratory import app as laboratory
 from cxrnode.errors import CxrNodeError
-from cxrnode.laboratory import app as laboratory
 from cxrnode.unswept import unswept
 
 app = typer.Typer(
@@ -82,7 +82,7 @@ def receive(
         settings = started(None)
         listener = settings.listeners[0] if receiver is None else settings.listener(receiver)
         begin(settings, listener.metrics_port)  # before anything that counts is imported
-        from cxrnode.entrance import receive as run
+        from cxrnode.serving.entrance import receive as run
 
     if not run(settings, listener):
         raise typer.Exit(1)
@@ -101,9 +101,9 @@ def work(
         settings = started(None)
         ports = {Role.ANALYSE: settings.metrics.analysis_port, Role.DELIVER: settings.metrics.delivery_port}
         begin(settings, ports[role])  # before anything that counts is imported
-        from cxrnode.anew import begin_anew
-        from cxrnode.running import present
-        from cxrnode.shift import at_work
+        from cxrnode.serving.anew import begin_anew
+        from cxrnode.serving.running import present
+        from cxrnode.serving.shift import at_work
         from workers.start import work as run
 
     with at_work(settings, f"worker ({role.value})"), present(settings, f"worker ({role.value})"):
@@ -115,8 +115,8 @@ def work(
 @app.command()
 def flower() -> None:
     """Run Flower, the operators' page, behind the password in the settings or the generated one."""
-    from cxrnode.anew import begin_anew, good, on_hangup
-    from cxrnode.running import present
+    from cxrnode.serving.anew import begin_anew, good, on_hangup
+    from cxrnode.serving.running import present
     from workers.watch import watch
 
     settings = started(None)
@@ -128,7 +128,7 @@ def flower() -> None:
 @app.command()
 def reload(json: Json = False) -> None:
     """Have the node's processes on this machine read the settings anew; no association and no study is cut short."""
-    from cxrnode.reload import reload as run
+    from cxrnode.commands.reload import reload as run
 
     if not run(started(), as_json=json):
         raise typer.Exit(1)
@@ -146,7 +146,7 @@ def status(
     ] = None,
 ) -> None:
     """Say where every received instance is; the sum is what was received."""
-    from cxrnode.status import show, show_again
+    from cxrnode.commands.status import show, show_again
 
     if watch is not None:
         if json or recount:
@@ -159,7 +159,7 @@ def status(
 @app.command()
 def quarantine(json: Json = False) -> None:
     """List what waits for a person: analyses that were given up, and results that a destination did not take."""
-    from cxrnode.quarantine import quarantine as run
+    from cxrnode.commands.quarantine import quarantine as run
 
     run(started(), as_json=json)
 
@@ -175,8 +175,8 @@ def retry(
     json: Json = False,
 ) -> None:
     """Begin anew what waits for a person: the analysis in a new round, the results where they were not taken."""
-    from cxrnode.quarantine import retry as run
-    from cxrnode.quarantine import retry_destination
+    from cxrnode.commands.quarantine import retry as run
+    from cxrnode.commands.quarantine import retry_destination
 
     if (study is not None) + failed + (destination is not None) != 1:
         raise typer.BadParameter("wanted one of STUDY, --failed and --destination")
@@ -195,8 +195,8 @@ def withdraw(
     json: Json = False,
 ) -> None:
     """Reject results that were delivered, wherever they are, and send no more of them."""
-    from cxrnode.withdraw import as_reason
-    from cxrnode.withdraw import withdraw as run
+    from cxrnode.commands.withdraw import as_reason
+    from cxrnode.commands.withdraw import withdraw as run
 
     if (model is None) == (study is None):
         raise typer.BadParameter("wanted one of --model and --study")
@@ -213,7 +213,7 @@ def analyse(
     calling_ae: CallingAe = "",
 ) -> None:
     """Read files without queue or network; one line an instance. Exit status 1 when any image failed."""
-    from cxrnode.offline import analyse_files
+    from cxrnode.commands.offline import analyse_files
 
     if not analyse_files(paths, started(), out=out, as_json=json, calling_ae=calling_ae):
         raise typer.Exit(1)
@@ -222,7 +222,7 @@ def analyse(
 @rules.command("test")
 def rules_test(paths: Files, json: Json = False, calling_ae: CallingAe = "") -> None:
     """Show which route would take each study, its model and destinations, and why the others would not."""
-    from cxrnode.rules import foretell
+    from cxrnode.commands.rules import foretell
 
     foretell(paths, started(), calling_ae=calling_ae, as_json=json)
 
@@ -263,7 +263,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Run the main job on real radiographs: a node and an archive on loopback, studies in, results back, shown."""
-    from cxrnode.demo import demo as run
+    from cxrnode.commands.demo import demo as run
 
     if not run(out, more or [], as_json=json):
         raise typer.Exit(1)

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydicom import Dataset
 
-from cxrnode.destination import Destination
 from cxrnode.dimse import answer
 from cxrnode.errors import LedgerUnavailable, Unreadable
 from cxrnode.log import logger
 from cxrnode.results.evidence import reference_to
-from cxrnode.sender import Sender
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 
 LOG = logger("commitment")
 PUSH_MODEL, PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"

@@ -19,6 +19,7 @@ from functools import partial
 
 from cxrnode.errors import BrokerUnavailable, LedgerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
+from cxrnode.headers.routing import decide
 from cxrnode.jobs import QUEUES, Jobs, queue_of
 from cxrnode.ledger import Ledger, arrivals, clock, completions, outcomes, work
 from cxrnode.ledger.completions import Closing, Reason, Said, Standing, by_quiet
@@ -26,9 +27,8 @@ from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
 from cxrnode.log import logger
 from cxrnode.metrics import counts
-from cxrnode.query import Inquiries
+from cxrnode.peers.query import Inquiries
 from cxrnode.receipt import Receipt
-from cxrnode.routing import decide
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 from cxrnode.study import Study

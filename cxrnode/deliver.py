@@ -14,11 +14,11 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 
-from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED, UNCOMPRESSED, VERIFICATION_CONTEXT, associate, called
 from cxrnode.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST, Report, Request, answer_report
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused, PeerUnavailable
 from cxrnode.faultpoints import FAULTS, Point, reached
+from cxrnode.peers.calling import SOP_CLASS_NOT_SUPPORTED, UNCOMPRESSED, VERIFICATION_CONTEXT, associate, called
+from cxrnode.settings.destination import Destination
 
 NOT_OFFERED = {0x0118, SOP_CLASS_NOT_SUPPORTED, 0x0123, 0x0211}
 """statuses of N-ACTION by which a peer says that it is no Storage Commitment SCP (PS3.7 10.1.4.1.10)"""

@@ -22,20 +22,20 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by pynetdicom
 from pynetdicom.transport import ThreadedAssociationServer
 
-from cxrnode.arrival import Sent, StoreArrival, StoreStatus
 from cxrnode.commitment import PUSH_MODEL, Reports, answer_report, decline_request
-from cxrnode.cstore import Request
-from cxrnode.doorway import LARGEST_PDU, MOST_WAITING, Doorway
 from cxrnode.errors import PeerUnavailable, Unreadable
 from cxrnode.faultpoints import Point, reached
-from cxrnode.inflow import Inflow
-from cxrnode.listener import Listening
 from cxrnode.log import logger
 from cxrnode.metrics import counts
-from cxrnode.porch import Alert, Porch
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.arrival import Sent, StoreArrival, StoreStatus
+from cxrnode.receiving.cstore import Request
+from cxrnode.receiving.doorway import LARGEST_PDU, MOST_WAITING, Doorway
+from cxrnode.receiving.inflow import Inflow
+from cxrnode.receiving.porch import Alert, Porch
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from cxrnode.sender import plain
+from cxrnode.settings.listener import Listening
+from cxrnode.settings.sender import plain
 from cxrnode.spool import Spool
 from cxrnode.tls import names_of
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode.finding import Heatmap, Region, Side
-from cxrnode.orientation import sides
+from cxrnode.headers.orientation import sides
 
 HALF = 0.5
 SMALLEST_SHARE = 0.002

@@ -12,12 +12,11 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import Refused, Unreadable
 from cxrnode.family import Family
 from cxrnode.finding import Outcome, Region, Side
-from cxrnode.header import items, text
-from cxrnode.language import load_words
-from cxrnode.pixels import read_radiograph
+from cxrnode.headers.header import items, text
 from cxrnode.results import codes
 from cxrnode.results.banner import BLACK, INK, MARGIN, NOTICE_LINE
 from cxrnode.results.outline import trace
@@ -27,6 +26,7 @@ from cxrnode.results.series import SERIES
 from cxrnode.results.stamp import MANUFACTURER
 from cxrnode.results.tracking import COLOUR
 from cxrnode.results.words import NOTICE
+from cxrnode.settings.language import load_words
 
 PREVIEW_SIDE = 1000
 UNKNOWN_GREY, TINT = 0.5, 0.45

@@ -14,8 +14,8 @@ from socket import MSG_DONTWAIT, MSG_WAITALL, SHUT_RDWR, socket
 from time import monotonic
 from typing import Any
 
-from cxrnode.certificates import ANY_NAME, Certificates
 from cxrnode.errors import SettingsError
+from cxrnode.settings.certificates import ANY_NAME, Certificates
 
 CIPHERS = ":".join(
     f"ECDHE-{signature}-{cipher}"

@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from cxrnode import broker
-from cxrnode.acceptors import end_with_parent
-from cxrnode.anew import on_hangup
 from cxrnode.errors import ModelMismatch, SettingsError
+from cxrnode.headers.routing import choices
 from cxrnode.log import logger
-from cxrnode.options import secret_in
-from cxrnode.routing import choices
-from cxrnode.running import WHOLE, present, require_same, started_with
+from cxrnode.serving.acceptors import end_with_parent
+from cxrnode.serving.anew import on_hangup
+from cxrnode.serving.running import WHOLE, present, require_same, started_with
 from cxrnode.settings import Settings, load
+from cxrnode.settings.options import secret_in
 from cxrnode.spool import write_durably
 from models.card import find
 from models.ensemblecard import card_of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from cxrnode.certificates import Certificates
 from cxrnode.errors import SettingsError
+from cxrnode.settings.certificates import Certificates
 from cxrnode.tls import context
 
 SOON = timedelta(days=21)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cxrnode.certificates import Certificates
+from cxrnode.settings.certificates import Certificates
 
 DAY = timedelta(days=1)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from kombu import pools
 
-from cxrnode.certificates import Certificates
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import BrokerUnavailable
 from cxrnode.jobs import Jobs
-from cxrnode.options import Queue
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
+from cxrnode.settings.certificates import Certificates
+from cxrnode.settings.options import Queue
 from tests.authority import Authority
 from tests.peers import program
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from cxrnode.canary import Canary, film
-from cxrnode.destination import Destination
 from cxrnode.ledger import canaries
 from cxrnode.ledger.canaries import Flock
+from cxrnode.serving.canary import Canary, film
+from cxrnode.settings.destination import Destination
 from tests.desks import QUIET_S, open_desk, receive
 
 T0 = datetime.now(UTC)

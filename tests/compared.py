@@ -9,12 +9,12 @@ import numpy as np
 from pydicom.dataset import FileDataset
 from sqlalchemy import select
 
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.finding import Algorithm, Finding, Refusal
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals
 from cxrnode.ledger.tables import studies
-from cxrnode.pixels import read_radiograph
 from cxrnode.radiograph import Film, Radiograph
-from cxrnode.routing import Choice
 from tests.builders import chest_like, make_cxr
 from tests.desks import HOUR, T0, open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakeModel

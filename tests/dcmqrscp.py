@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrnode.archive import Archive
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
-from cxrnode.samples import free_ports
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
 from tests.peers import program
 
 SETTINGS = """\

@@ -10,17 +10,17 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from cxrnode.destination import Destination
 from cxrnode.finding import Outcome
-from cxrnode.intake import keep
+from cxrnode.headers.opening import data_set_at
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals, outcomes, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
 from cxrnode.ledger.states import Lane, Work
-from cxrnode.opening import data_set_at
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.intake import keep
 from cxrnode.results.encode import encode
-from cxrnode.routing import Choice
 from cxrnode.settings import Settings
+from cxrnode.settings.destination import Destination
 from tests.databases import ledger_url
 from tests.fakes import FakeModel
 from tests.nodes import saved

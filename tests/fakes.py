@@ -13,9 +13,9 @@ from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
-from cxrnode.destination import Destination
 from cxrnode.finding import Algorithm, Finding, Heatmap
 from cxrnode.radiograph import Film
+from cxrnode.settings.destination import Destination
 
 REACTOR = "reactor of a fake peer"
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from cxrnode.finding import Heatmap, MapMethod, Reading
-from cxrnode.language import load_words
 from cxrnode.results.overlay import draw
+from cxrnode.settings.language import load_words
 from tests.builders import chest_like, make_cxr
 from tests.fakes import ALGORITHM
 from tests.readings import analysed, astray, with_regions

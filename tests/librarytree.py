@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Span
-from cxrnode.header import items, text
+from cxrnode.headers.header import items, text
 from cxrnode.results import codes
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import referable

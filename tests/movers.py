@@ -9,8 +9,8 @@ from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_MOVE
 
-from cxrnode.cfind import FIND
-from cxrnode.storable import GET, MOVE, STORED
+from cxrnode.peers.cfind import FIND
+from cxrnode.peers.storable import GET, MOVE, STORED
 from tests.fakes import FakePacs
 from tests.sources import Answers, match
 

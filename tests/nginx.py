@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.authority import Authority
 from tests.house.rooms import ROOT
 from tests.peers import library

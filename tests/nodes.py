@@ -15,16 +15,16 @@ from typing import Any
 import tomli_w
 from pydicom import Dataset
 
-from cxrnode.archive import Archive
-from cxrnode.certificates import ANY_NAME
+from cxrnode.commands.samples import free_ports
+from cxrnode.commands.status import as_object, look
 from cxrnode.deliver import echo, send
-from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, PeerUnavailable
 from cxrnode.ledger import Ledger
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.certificates import ANY_NAME
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
-from cxrnode.status import as_object, look
 from tests.databases import ledger_url
 
 PATIENCE_S = 120.0

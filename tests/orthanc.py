@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrnode.archive import Archive
-from cxrnode.destination import Destination
+from cxrnode.commands.samples import free_ports
 from cxrnode.family import Family
-from cxrnode.samples import free_ports
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
 from tests.peers import library, program
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"

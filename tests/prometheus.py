@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.house.rooms import ROOT
 from tests.peers import program
 

@@ -9,20 +9,20 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
-from cxrnode import verdicts
-from cxrnode.intake import keep, receipt_of
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals, concluded, planned, replays, work
 from cxrnode.ledger.planned import Claim
 from cxrnode.ledger.replays import Replay, Request
 from cxrnode.ledger.states import Work
 from cxrnode.ledger.tables import rounds
-from cxrnode.plan import Entry, Head, Origin
+from cxrnode.plans import verdicts
+from cxrnode.plans.plan import Entry, Head, Origin
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.intake import keep, receipt_of
 from cxrnode.replay.fetching import Fetching, Landed
 from cxrnode.replay.pace import Pace
 from cxrnode.replay.run import Run
 from cxrnode.replay.source import Fetched
-from cxrnode.routing import Choice
 from tests.builders import chest_like, make_cxr, remade
 from tests.desks import QUIET_S, read_all, turn
 from tests.fakes import ALGORITHM, FakeModel, FakePacs

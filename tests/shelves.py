@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from pydicom import Dataset
 
-from cxrnode.archive import Archive
-from cxrnode.plan import Entry
+from cxrnode.plans.plan import Entry
+from cxrnode.settings.archive import Archive
 from tests.fakes import FakePacs
 from tests.sources import Answers, Source
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 from pynetdicom import AE, evt
 
-from cxrnode.cfind import FIND
-from cxrnode.sender import Sender
+from cxrnode.peers.cfind import FIND
+from cxrnode.settings.sender import Sender
 from tests.fakes import FakePacs
 
 Answers = Iterator[tuple[int, Dataset | None]]

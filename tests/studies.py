@@ -9,11 +9,11 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.sr.coding import Code
 
-from cxrnode.destination import families_wanted
 from cxrnode.finding import Outcome, Reading
 from cxrnode.results.codes import coded
 from cxrnode.results.encode import encode
 from cxrnode.results.make import Made, Told, make
+from cxrnode.settings.destination import families_wanted
 from cxrnode.study import Predecessor
 from tests.builders import CR, SC, make_cxr
 from tests.readings import (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
-from cxrnode.pixels import read_radiograph
+from cxrnode.decoding.pixels import read_radiograph
 
 RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 """Every 12 bit value once."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydicom import Dataset
 
-from cxrnode.archive import Archive
+from cxrnode.settings.archive import Archive
 from tests.shelves import Shelf
 
 BOUNDARY = "a-boundary"

@@ -9,10 +9,10 @@ from itertools import islice
 
 from cxrnode.ahead import ahead
 from cxrnode.analyse import Analysis, Model, ResultObject, analysed, give_up, leave_unread
-from cxrnode.destination import Destination
 from cxrnode.errors import DeviceLost, LedgerUnavailable, NoWayBack, Retryable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.finding import Outcome
+from cxrnode.headers.routing import Choice, Decision, decide, of_canary
 from cxrnode.late import gist
 from cxrnode.ledger import canaries, outcomes, replayed, work
 from cxrnode.ledger.outcomes import ReadingRow, RoundResult
@@ -21,7 +21,7 @@ from cxrnode.ledger.states import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts
-from cxrnode.routing import Choice, Decision, decide, of_canary
+from cxrnode.settings.destination import Destination
 from cxrnode.stopwatch import Clock, stage
 from cxrnode.study import Study
 from workers.desk import Desk

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from cxrnode.commitment import Report, Request
 from cxrnode.deliver import NOT_OFFERED, request_commitment
-from cxrnode.destination import Destination
 from cxrnode.errors import NoWayBack, PeerRefused, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import commitments, work
@@ -13,6 +12,7 @@ from cxrnode.ledger.states import Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts
+from cxrnode.settings.destination import Destination
 from workers import peers
 from workers.desk import Desk
 

@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 
 from cxrnode.deliver import Answer, Sent, send
-from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleLease
 from cxrnode.faultpoints import Point, reached
 from cxrnode.ledger import parcels
@@ -13,6 +12,7 @@ from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.metrics import counts
+from cxrnode.settings.destination import Destination
 from workers import peers
 from workers.desk import Desk
 from workers.disclosure import Disclosure

@@ -7,7 +7,6 @@ from random import SystemRandom
 
 from cxrnode.audit.recorder import Recorder
 from cxrnode.complete import submit
-from cxrnode.destination import Destination
 from cxrnode.errors import BrokerUnavailable, LedgerUnavailable, PeerUnavailable
 from cxrnode.jobs import Jobs
 from cxrnode.ledger import Ledger, work
@@ -15,6 +14,7 @@ from cxrnode.ledger.parcels import ObjectRow
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
 from cxrnode.settings import Settings
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
 
 LOG = logger("desk")

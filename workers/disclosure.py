@@ -8,8 +8,8 @@ from datetime import datetime
 
 from cxrnode.audit.about import about
 from cxrnode.audit.events import About, counted_classes
-from cxrnode.destination import Destination
 from cxrnode.ledger.parcels import Parcel
+from cxrnode.settings.destination import Destination
 from workers.desk import Desk
 
 

@@ -7,9 +7,9 @@ from celery.signals import worker_process_init
 
 from cxrnode.analyse import Model
 from cxrnode.errors import CxrNodeError
+from cxrnode.headers.routing import Choice, choices
 from cxrnode.log import logger, start
 from cxrnode.metrics import counts
-from cxrnode.routing import Choice, choices
 from cxrnode.settings import Settings, load
 from models.devices import choose
 from models.memory import memory

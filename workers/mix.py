@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cxrnode.anatomy import view_of
 from cxrnode.finding import Algorithm, Outcome, Reading
-from cxrnode.header import text
+from cxrnode.headers.anatomy import view_of
+from cxrnode.headers.header import text
+from cxrnode.headers.routing import headers
 from cxrnode.metrics.counts import kind_of
-from cxrnode.routing import headers
 from cxrnode.settings import Rules
 from cxrnode.stability import Aspect, tenth
 from cxrnode.study import Study

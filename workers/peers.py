@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable, NoWayBack, PeerUnavailable, StaleLease
 from cxrnode.ledger import circuits, returns, work
 from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.work import Lease
 from cxrnode.log import logger
-from cxrnode.sender import Sender
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 from workers.desk import Desk
 
 LOG = logger("peers")

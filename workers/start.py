@@ -10,11 +10,11 @@ from celery.concurrency import get_implementation
 from celery.signals import worker_ready
 from celery.utils.nodenames import host_format
 
-from cxrnode.anew import good, on_hangup
+from cxrnode.headers.routing import choices
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES
 from cxrnode.metrics import zeros
 from cxrnode.metrics.port import serve
-from cxrnode.routing import choices
+from cxrnode.serving.anew import good, on_hangup
 from cxrnode.settings import Settings
 from cxrnode.unswept import unswept
 from models.card import find

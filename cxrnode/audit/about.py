@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cxrnode.audit.events import About
 from cxrnode.errors import Unreadable
-from cxrnode.header import text
-from cxrnode.opening import parsed
+from cxrnode.headers.header import text
+from cxrnode.headers.opening import parsed
 
 KEYWORDS = ["SpecificCharacterSet", "StudyInstanceUID", "PatientID", "PatientName"]
 

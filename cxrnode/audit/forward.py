@@ -18,9 +18,9 @@ from pathlib import Path
 
 from cxrnode.audit.syslog import send
 from cxrnode.audit.trail import Line, Trail
-from cxrnode.collector import Audit
 from cxrnode.errors import SettingsError
 from cxrnode.log import logger
+from cxrnode.settings.collector import Audit
 from cxrnode.whole import for_its_owner, written_whole
 
 LOG = logger("audit")

@@ -10,11 +10,11 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from cxrnode.archive import Archive
 from cxrnode.audit.events import Question
 from cxrnode.audit.recorder import Recorder
-from cxrnode.destination import Destination
-from cxrnode.header import unwarned
+from cxrnode.headers.header import unwarned
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND."""

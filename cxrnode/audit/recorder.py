@@ -14,10 +14,10 @@ from cxrnode.audit.events import About, Here, Question, application_entity
 from cxrnode.audit.message import Message, Participant
 from cxrnode.audit.trail import Trail
 from cxrnode.audit.who import person, process
-from cxrnode.destination import Destination
 from cxrnode.errors import AuditUnavailable
 from cxrnode.log import logger
 from cxrnode.settings import Settings
+from cxrnode.settings.destination import Destination
 
 LOG = logger("audit")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from time import monotonic
 
-from cxrnode.collector import Audit
+from cxrnode.settings.collector import Audit
 
 PRIORITY = 10 * 8 + 5
 """Facility 10, security, and severity 5, notice (PS3.15 A.6.1.1)."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxrnode import plan, verdicts
 from cxrnode.backfill.planning import Manner, Planning
 from cxrnode.backfill.progress import line, shown
 from cxrnode.backfill.summary import show_verdicts
@@ -19,7 +18,8 @@ from cxrnode.draft import locked
 from cxrnode.errors import SettingsError
 from cxrnode.ledger import Ledger, concluded, planned, replays
 from cxrnode.ledger.replays import Replay
-from cxrnode.plan import Origin
+from cxrnode.plans import plan, verdicts
+from cxrnode.plans.plan import Origin
 from cxrnode.replay.asked import Asked
 from cxrnode.replay.choose import archive_named
 from cxrnode.replay.fetching import Fetching

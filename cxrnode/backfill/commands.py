@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cxrnode.console import DATES, Json, started
+from cxrnode.commands.console import DATES, Json, started
 
 app = typer.Typer()
 
@@ -108,7 +108,7 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     from cxrnode.backfill.command import preview
     from cxrnode.backfill.command import replay as run
     from cxrnode.backfill.planning import Manner
-    from cxrnode.criteria import Criteria
+    from cxrnode.plans.criteria import Criteria
     from cxrnode.replay.asked import Asked
     from cxrnode.replay.pace import Pace, Window
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cxrnode import plan
 from cxrnode.backfill.summary import show_estimate
-from cxrnode.gather import Tally
+from cxrnode.headers.routing import choices
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.planned import Known
-from cxrnode.plan import Head, Origin
+from cxrnode.plans import plan
+from cxrnode.plans.gather import Tally
+from cxrnode.plans.plan import Head, Origin
 from cxrnode.replay.asked import Asked
 from cxrnode.replay.choose import archive_named, entries
 from cxrnode.replay.estimate import estimate
 from cxrnode.replay.pace import Pace
-from cxrnode.routing import choices
 from cxrnode.settings import Settings
 from models.served import served
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 from cxrnode.replay.standing import Standing
 
 EVERY = timedelta(minutes=1)

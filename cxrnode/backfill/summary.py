@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 from cxrnode.replay.estimate import Estimate
 from cxrnode.replay.standing import Standing
 

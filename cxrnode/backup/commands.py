@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cxrnode.console import Json, started
+from cxrnode.commands.console import Json, started
 
 app = typer.Typer()
 

@@ -22,9 +22,9 @@ from rich.console import Console
 
 from cxrnode import __version__
 from cxrnode.backup.contents import FORM, INSTANCES, LABEL, SALT, Label, latest, trees
+from cxrnode.backup.duplicate import SUMS, copy, linked, make_folder, read_sums, write_sums
 from cxrnode.counted import counted
 from cxrnode.draft import locked
-from cxrnode.duplicate import SUMS, copy, linked, make_folder, read_sums, write_sums
 from cxrnode.errors import Retryable, SettingsError, SpoolFull
 from cxrnode.ledger.copies import copy_out, name_of_copy
 from cxrnode.settings import Settings

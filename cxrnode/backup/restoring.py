@@ -12,8 +12,8 @@ from rich.console import Console
 
 from cxrnode.audit.trail import SUFFIX
 from cxrnode.backup.contents import INSTANCES, RESULTS, SALT, Label, label_of, trees
+from cxrnode.backup.duplicate import SUMS, copy, make_folder, read_sums
 from cxrnode.counted import counted
-from cxrnode.duplicate import SUMS, copy, make_folder, read_sums
 from cxrnode.errors import Retryable, SettingsError, Unreadable
 from cxrnode.ledger.copies import copy_in, empty, name_of_copy
 from cxrnode.settings import Settings

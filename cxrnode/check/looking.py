@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cxrnode.certificates import Certificates
 from cxrnode.check import disks, modes, passwords, peers, ports, stores, weights
 from cxrnode.errors import CxrNodeError
 from cxrnode.settings import Settings
+from cxrnode.settings.certificates import Certificates
 from cxrnode.validity import looked_at
 
 

@@ -2,17 +2,17 @@
 
 from pydicom.uid import UID
 
-from cxrnode.archive import Archive
-from cxrnode.calling import SOP_CLASS_NOT_SUPPORTED
 from cxrnode.deliver import echo, not_taken, offers_commitment
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused
-from cxrnode.find import resolve
-from cxrnode.query import answers_queries
+from cxrnode.peers.calling import SOP_CLASS_NOT_SUPPORTED
+from cxrnode.peers.find import resolve
+from cxrnode.peers.query import answers_queries
+from cxrnode.peers.retrieve import not_offered
 from cxrnode.results.series import SERIES
-from cxrnode.retrieve import not_offered
-from cxrnode.sender import Sender
 from cxrnode.settings import Settings
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 
 NO_STUDY = "2.25.18446744073709551616"
 

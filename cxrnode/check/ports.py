@@ -7,16 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 
-from cxrnode.calling import VERIFICATION_CONTEXT, associate
-from cxrnode.certificates import ANY_NAME
 from cxrnode.check.holders import holders
 from cxrnode.check.passwords import flower_word
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, SettingsError
-from cxrnode.listener import Listener
+from cxrnode.peers.calling import VERIFICATION_CONTEXT, associate
 from cxrnode.receive import admits
 from cxrnode.results.encode import IMPLEMENTATION_CLASS_UID
 from cxrnode.settings import Settings
+from cxrnode.settings.certificates import ANY_NAME
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.listener import Listener
 
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where one that listens everywhere is called
 PATIENCE_S = 5.0

@@ -1,6 +1,6 @@
 """The weights of every model that may read: each file's sha256 against its card."""
 
-from cxrnode.routing import choices
+from cxrnode.headers.routing import choices
 from cxrnode.settings import Settings
 from models.card import find
 from models.ensemblecard import card_of

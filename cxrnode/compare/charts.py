@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from cxrnode.agreement import Calls, Differences, Numbers, logit
+from cxrnode.compare.agreement import Calls, Differences, Numbers, logit
 
 SIDE, LEFT, TOP, RIGHT, BOTTOM = 380, 66, 10, 24, 48
 """The square that is drawn in, and the margins around it, in the picture's units."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from cxrnode.agreement import Estimate
 from cxrnode.audit.looking import looks
+from cxrnode.compare.agreement import Estimate
 from cxrnode.compare.figures import Figures, figures
 from cxrnode.compare.files import write_csv, write_parquet
 from cxrnode.compare.images import Images, gathered
@@ -20,9 +20,9 @@ from cxrnode.compare.pictures import largest, pictured
 from cxrnode.compare.truth import truth_of
 from cxrnode.counted import counted
 from cxrnode.errors import SettingsError, Unknown
-from cxrnode.labels import read_labels
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.comparisons import models_named, pairs
+from cxrnode.plans.labels import read_labels
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrnode.agreement import (
+from cxrnode.compare.agreement import (
     Calling,
     Calls,
     Differences,
@@ -20,8 +20,8 @@ from cxrnode.agreement import (
     share,
 )
 from cxrnode.compare.images import OUTCOMES, Images
+from cxrnode.compare.roc import Areas, areas
 from cxrnode.compare.truth import Truth
-from cxrnode.roc import Areas, areas
 
 
 @dataclass(frozen=True)

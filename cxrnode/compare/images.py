@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrnode.agreement import Calls, Numbers, logit
+from cxrnode.compare.agreement import Calls, Numbers, logit
 from cxrnode.finding import Outcome
 from cxrnode.ledger.comparisons import Card, Pair, Seen
 

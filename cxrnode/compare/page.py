@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from cxrnode import __version__
-from cxrnode.agreement import logit
+from cxrnode.compare.agreement import logit
 from cxrnode.compare.charts import against_mean, roc, scatter
 from cxrnode.compare.figures import Figures, Judged
 from cxrnode.compare.images import OUTCOMES, Images, Read
 from cxrnode.compare.pictures import Picture, Shown
+from cxrnode.compare.roc import curve
 from cxrnode.compare.truth import Truth
 from cxrnode.render import comparison_html
-from cxrnode.roc import curve
 from cxrnode.whole import written_whole
 
 MOST_FLIPS = 200

@@ -10,12 +10,12 @@ from PIL import Image
 from pydicom import Dataset
 
 from cxrnode.compare.images import Images
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.header import items, text
+from cxrnode.headers.header import items, text
+from cxrnode.headers.opening import parsed
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.comparisons import Held, held
-from cxrnode.opening import parsed
-from cxrnode.pixels import read_radiograph
 from cxrnode.render import as_png, preview
 from cxrnode.spool import Spool
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrnode.agreement import Calls
+from cxrnode.compare.agreement import Calls
 from cxrnode.compare.images import Images
 from cxrnode.errors import Unreadable
-from cxrnode.header import text
-from cxrnode.opening import parsed
+from cxrnode.headers.header import text
+from cxrnode.headers.opening import parsed
 from cxrnode.spool import UID_PATTERN, Spool
 
 

@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
 from cxrnode.conformance.specimens import Specimen
-from cxrnode.header import items, text
+from cxrnode.headers.header import items, text
 from cxrnode.results.codes import code_of
 
 CONCEPT, MEASUREMENT = "concept name", "measurement"

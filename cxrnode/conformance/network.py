@@ -8,20 +8,21 @@ from typing import Any
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from cxrnode import calling, receive
-from cxrnode.archive import Archive
-from cxrnode.arrival import StoreStatus
-from cxrnode.cfind import FIND, FIND_CONTEXTS, MOST_MATCHES
+from cxrnode import receive
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, REASONS, ReportStatus
 from cxrnode.deliver import COMMITMENT_CONTEXTS, NOT_OFFERED, Answer, judge
-from cxrnode.destination import Destination
-from cxrnode.doorway import LARGEST_PDU
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.commitments import MOST_FAILURES, MOST_REQUESTS
-from cxrnode.query import MOST_ANSWERS
-from cxrnode.sender import Sender
+from cxrnode.peers import calling
+from cxrnode.peers.cfind import FIND, FIND_CONTEXTS, MOST_MATCHES
+from cxrnode.peers.query import MOST_ANSWERS
+from cxrnode.peers.storable import GET, GET_CONTEXTS, MOVE, MOVE_CONTEXTS, STORED
+from cxrnode.receiving.arrival import StoreStatus
+from cxrnode.receiving.doorway import LARGEST_PDU
 from cxrnode.settings import Settings
-from cxrnode.storable import GET, GET_CONTEXTS, MOVE, MOVE_CONTEXTS, STORED
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 
 Named = tuple[str, str]
 """a UID's name and the UID"""

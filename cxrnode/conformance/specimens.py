@@ -18,8 +18,8 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from cxrnode.analyse import make_objects, reading_of
+from cxrnode.decoding.image import Image
 from cxrnode.finding import Algorithm, Finding, Heatmap, Outcome, Reading
-from cxrnode.image import Image
 from cxrnode.radiograph import Radiograph
 from cxrnode.results.codes import coded
 from cxrnode.results.encode import encode

@@ -15,10 +15,10 @@ from cxrnode.conformance.network import Named, Network, named, network
 from cxrnode.conformance.objects import PRESENCE, SOURCE, VARIED, Attribute, ModuleTable, tables
 from cxrnode.conformance.specimens import WITHDRAWAL, Specimen
 from cxrnode.conformance.variations import Varied, vary
-from cxrnode.correction import CORRECTABLE
 from cxrnode.deliver import contexts_for
-from cxrnode.eligible import IMAGE_CLASSES
 from cxrnode.family import Family
+from cxrnode.headers.eligible import IMAGE_CLASSES
+from cxrnode.receiving.correction import CORRECTABLE
 from cxrnode.settings import Settings
 
 KINDS: dict[str, str] = {

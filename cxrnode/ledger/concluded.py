@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from cxrnode import verdicts
 from cxrnode.ledger.database import Ledger
 from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.states import TAKEN, Fate
 from cxrnode.ledger.tables import deliveries, gists, instances, objects, readings, rounds
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans import verdicts
+from cxrnode.plans.plan import Entry, Verdict
 
 PAGE = 500
 

@@ -13,7 +13,7 @@ from cxrnode.ledger.naming import study_named
 from cxrnode.ledger.purged import kept
 from cxrnode.ledger.states import Kind
 from cxrnode.ledger.tables import instances, objects, rounds, studies
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans.plan import Entry, Verdict
 from cxrnode.spool import Spool
 
 PAGE = 1000

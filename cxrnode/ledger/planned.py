@@ -17,7 +17,7 @@ from cxrnode.ledger.purged import kept, may_come_again
 from cxrnode.ledger.replaytables import Step, planned
 from cxrnode.ledger.states import OPEN, Kind, State, Work
 from cxrnode.ledger.tables import instances, readings, rounds, studies, tasks
-from cxrnode.plan import Entry, Verdict, as_line
+from cxrnode.plans.plan import Entry, Verdict, as_line
 
 VERDICTS = {
     Outcome.POSITIVE: Verdict.ANALYSED,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cxrnode.errors import Unknown
 from cxrnode.ledger.database import Ledger, new_key
 from cxrnode.ledger.replaytables import planned, replays
-from cxrnode.plan import Head
+from cxrnode.plans.plan import Head
 
 SHADOW = "shadow "
 """What the request of a shadow model's begins with, which nobody asked for."""

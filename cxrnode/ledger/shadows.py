@@ -16,7 +16,7 @@ from cxrnode.ledger.replays import SHADOW
 from cxrnode.ledger.replaytables import replayed, replays
 from cxrnode.ledger.states import State
 from cxrnode.ledger.tables import rounds
-from cxrnode.plan import Head, Origin
+from cxrnode.plans.plan import Head, Origin
 from cxrnode.uids import digest_of
 
 CLOSING = Closing(Reason.SHADOW, None, 0)

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from cxrnode.finding import Outcome
 from cxrnode.ledger.states import Lane, Work
-from cxrnode.listener import Listening
 from cxrnode.metrics import counts
+from cxrnode.settings.listener import Listening
 from cxrnode.stopwatch import STAGES
 
 STATUSES = ("0000", "A700", "A900", "C000")
-"""of cxrnode/arrival.py"""
+"""of cxrnode/receiving/arrival.py"""
 
 
 def of_receiver(receiving: Listening) -> None:

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrnode.criteria import Criteria
 from cxrnode.errors import SettingsError
 from cxrnode.ledger.replays import Request
-from cxrnode.plan import Origin
+from cxrnode.plans.criteria import Criteria
+from cxrnode.plans.plan import Origin
 from cxrnode.uids import digest_of
 
 NOTHING = Criteria()

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cxrnode import find
-from cxrnode.archive import Archive
 from cxrnode.audit.question import asked_of
 from cxrnode.audit.recorder import Recorder
 from cxrnode.errors import SettingsError
-from cxrnode.gather import Tally, gather
 from cxrnode.ledger import Ledger, holdings
-from cxrnode.listing import Kind, Named, listed
-from cxrnode.plan import Entry, Verdict
+from cxrnode.peers import find
+from cxrnode.plans.gather import Tally, gather
+from cxrnode.plans.listing import Kind, Named, listed
+from cxrnode.plans.plan import Entry, Verdict
 from cxrnode.replay.asked import Asked
 from cxrnode.settings import Settings
+from cxrnode.settings.archive import Archive
 
 
 def archive_named(settings: Settings, name: str) -> Archive:

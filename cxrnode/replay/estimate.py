@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from cxrnode import plan
 from cxrnode.ledger import Ledger, planned
 from cxrnode.ledger.experience import experience
 from cxrnode.ledger.planned import Known
-from cxrnode.plan import Verdict
+from cxrnode.plans import plan
+from cxrnode.plans.plan import Verdict
 from cxrnode.replay.pace import Pace
 
 

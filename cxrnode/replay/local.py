@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cxrnode.errors import Unreadable
-from cxrnode.filed import open_file
-from cxrnode.intake import keep, receipt_of
-from cxrnode.plan import Entry
+from cxrnode.plans.filed import open_file
+from cxrnode.plans.plan import Entry
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.intake import keep, receipt_of
 from cxrnode.replay.source import Fetched
 from cxrnode.spool import Spool
 

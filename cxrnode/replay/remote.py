@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cxrnode.archive import Archive
-from cxrnode.calling import VERIFICATION_CONTEXT, associate
 from cxrnode.errors import PeerRefused, PeerUnavailable, Unreadable
-from cxrnode.intake import keep, receipt_of
-from cxrnode.plan import Entry
+from cxrnode.peers.calling import VERIFICATION_CONTEXT, associate
+from cxrnode.peers.retrieve import Retrieved, get, move
+from cxrnode.plans.plan import Entry
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.intake import keep, receipt_of
 from cxrnode.replay.source import Fetched
-from cxrnode.retrieve import Retrieved, get, move
 from cxrnode.settings import Node, Receiving
+from cxrnode.settings.archive import Archive
 from cxrnode.spool import Spool
 
 STORED, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA900, 0xC000
@@ -41,7 +41,7 @@ class FromArchive:
         take = self._take(entry.study, kept)
         if self.archive.retrieve == "get":
             return self._fetched(get(self.archive, self.node.ae_title, entry.study, take))
-        from cxrnode.web import get_study  # its library is slow to import
+        from cxrnode.peers.web import get_study  # its library is slow to import
 
         return self._fetched(get_study(self.archive, entry.study, take))
 
@@ -65,7 +65,7 @@ class FromArchive:
     def answers(self) -> bool:
         """Whether it takes an association, or its web service answers."""
         if self.archive.retrieve == "web":
-            from cxrnode.web import answers
+            from cxrnode.peers.web import answers
 
             return answers(self.archive)
         if self.archive.retrieve == "move" and not self._receiver_listens():

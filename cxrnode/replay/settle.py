@@ -10,7 +10,7 @@ from cxrnode.ledger.landed import Closed
 from cxrnode.ledger.replayed import Order
 from cxrnode.ledger.replaytables import Step
 from cxrnode.log import logger
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 from cxrnode.replay.fetching import Landed
 from cxrnode.replay.pace import Pace
 from cxrnode.replay.source import HELD, Fetched

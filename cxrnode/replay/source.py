@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from cxrnode.plan import Entry
+from cxrnode.plans.plan import Entry
 from cxrnode.receipt import Receipt
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 
 
 @dataclass

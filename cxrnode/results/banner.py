@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from cxrnode.finding import Algorithm, Outcome, Reading
-from cxrnode.language import Words
 from cxrnode.results.pen import NOMINAL, Colour, Pen, wrapped
 from cxrnode.results.tracking import COLOUR
 from cxrnode.results.words import NOTICE, figures, percent, plain
+from cxrnode.settings.language import Words
 
 INK, PAPER, AMBER, BLACK = (235, 238, 242), (18, 22, 30), (255, 176, 0), (0, 0, 0)
 MARGIN, TOP, SMALL, LINE, LEGEND, NOTICE_LINE = 18, 108, 25, 33, 44, 56

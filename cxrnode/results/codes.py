@@ -4,7 +4,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from cxrnode.finding import MapMethod, Outcome, Side
-from cxrnode.header import text
+from cxrnode.headers.header import text
 
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 LUNG = Code("39607008", "SCT", "Lung")

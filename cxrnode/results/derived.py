@@ -11,7 +11,7 @@ from pydicom.uid import (
 
 from cxrnode.family import Family
 from cxrnode.finding import Reading
-from cxrnode.header import text
+from cxrnode.headers.header import text
 from cxrnode.results.codes import SOURCE_IMAGE, coded
 from cxrnode.results.context import ResultContext
 from cxrnode.results.evidence import referable, reference

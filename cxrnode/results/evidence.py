@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
-from cxrnode.header import text
+from cxrnode.headers.header import text
 from cxrnode.study import Predecessor
 
 

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from cxrnode.finding import Algorithm, Finding, Outcome, Reading, Span
-from cxrnode.header import text
+from cxrnode.headers.header import text
 from cxrnode.results import codes
 from cxrnode.results.content import Relation, coded_value, container, image, number, polyline, sentence, uid
 from cxrnode.results.context import ResultContext

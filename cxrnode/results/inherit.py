@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.valuerep import validate_value
 
-from cxrnode.header import ODD, items, text, texts, unwarned
+from cxrnode.headers.header import ODD, items, text, texts, unwarned
 
 IDENTITY = ("PatientName", "PatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Type 2; never judged: an archive files a result by these, so they go back as they came, or empty."""

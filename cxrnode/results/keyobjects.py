@@ -16,7 +16,7 @@ from pydicom.uid import (
 
 from cxrnode.family import Family
 from cxrnode.finding import Outcome, Reading
-from cxrnode.header import text
+from cxrnode.headers.header import text
 from cxrnode.results import codes
 from cxrnode.results.content import Relation, coded_value, put_root, sentence
 from cxrnode.results.context import ResultContext

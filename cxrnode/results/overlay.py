@@ -10,7 +10,6 @@ from pydicom import Dataset
 
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Reading
-from cxrnode.language import Words, load_words
 from cxrnode.radiograph import Edges, Film, Radiograph
 from cxrnode.results.banner import PAPER, Banner, banner_for
 from cxrnode.results.capture import new_capture, put_pixels
@@ -20,6 +19,7 @@ from cxrnode.results.outline import trace
 from cxrnode.results.pen import NOMINAL
 from cxrnode.results.smaller import smaller
 from cxrnode.results.words import NOTICE, outcome_sentence, plain
+from cxrnode.settings.language import Words, load_words
 
 SMALLEST_SIDE = 640
 """A smaller radiograph is enlarged until the whole overlay is this long, so that its banner can be read."""

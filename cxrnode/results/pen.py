@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cxrnode.language import Words
 from cxrnode.results.heat import FLOOR, colours
+from cxrnode.settings.language import Words
 
 Colour = tuple[int, int, int]
 Corners = tuple[float, float, float, float]

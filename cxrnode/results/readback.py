@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from cxrnode.finding import Outcome, Side
-from cxrnode.header import items, text
+from cxrnode.headers.header import items, text
 from cxrnode.results import codes
 
 OUTCOMES = {code: outcome for outcome, code in codes.EVALUATIONS.items()}

@@ -6,7 +6,7 @@ from pydicom import Dataset
 
 from cxrnode.family import Family
 from cxrnode.finding import Reading
-from cxrnode.header import items
+from cxrnode.headers.header import items
 from cxrnode.results import codes
 from cxrnode.results.codes import coded
 from cxrnode.results.content import Relation, coded_value, container, put_root

@@ -7,9 +7,9 @@ from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
+from cxrnode.decoding.greyscale import POLARITY, Lut, read_lut
 from cxrnode.errors import Refused
-from cxrnode.greyscale import POLARITY, Lut, read_lut
-from cxrnode.header import items, numbers, text, texts
+from cxrnode.headers.header import items, numbers, text, texts
 from cxrnode.results.inherit import copy_sound
 
 SHUTTERS = {
@@ -24,7 +24,7 @@ SHUTTERS = {
 def keep_look(state: Dataset, source: Dataset) -> None:
     """Give the state the source's greyscale transformations, shutter and whole area (PS3.4 N.2).
 
-    What of several windows and LUTs is taken is what `cxrnode.greyscale` takes: the first LUT, else the first window.
+    What of several windows and LUTs is taken is what `decoding.greyscale` takes: the first LUT, else the first window.
     Raises Refused where that room does.
     """
     _keep_modality(state, source)

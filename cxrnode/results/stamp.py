@@ -9,7 +9,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from cxrnode.family import Family
-from cxrnode.header import text
+from cxrnode.headers.header import text
 from cxrnode.results.codes import PROCESSING_EQUIPMENT, coded
 from cxrnode.results.context import ResultContext
 from cxrnode.results.inherit import inherit, written_as_it_is

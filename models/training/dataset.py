@@ -105,7 +105,7 @@ def labels_of(films: Sequence[Film]) -> NDArray[np.int64]:
 
 
 def radiograph_of(film: Film) -> NDArray[np.float32]:
-    """(rows, cols) float32 in [0, 1], as `cxrnode.pixels` hands a DICOM image to the model."""
+    """(rows, cols) float32 in [0, 1], as `cxrnode.decoding.pixels` hands a DICOM image to the model."""
     return radiograph(film.pixels)
 
 

@@ -14,7 +14,7 @@ from models.card import Input
 from models.preprocess import fitted
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
-"""(rows, cols): grey codes of 8 bits, or a radiograph as `cxrnode.pixels` makes it, float32 in [0, 1]"""
+"""(rows, cols): grey codes of 8 bits, or a radiograph as `cxrnode.decoding.pixels` makes it, float32 in [0, 1]"""
 
 FEW_BYTES = 200_704
 """as much as a squashed film of 224 x 224 in single precision"""
@@ -53,6 +53,6 @@ class Kept:
 
 
 def radiograph(pixels: Pixels) -> NDArray[np.float32]:
-    """(rows, cols) float32 in [0, 1], as `cxrnode.pixels` hands a DICOM image to the model."""
+    """(rows, cols) float32 in [0, 1], as `cxrnode.decoding.pixels` hands a DICOM image to the model."""
     values = pixels.astype(np.float32, copy=False)
     return values / np.float32(255) if pixels.dtype == np.uint8 else values

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cxrnode.opening import parsed
-from cxrnode.pixels import read_radiograph
+from cxrnode.decoding.pixels import read_radiograph
+from cxrnode.headers.opening import parsed
 from models.calibrate import probability
 from models.card import ModelCard, find, load_card
 from models.devices import CPU, choose

@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cxrnode.commands.status import look
 from cxrnode.finding import Outcome
 from cxrnode.ledger import (
     Ledger,
@@ -42,7 +43,6 @@ from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.work import Lease
 from cxrnode.receipt import Receipt
 from cxrnode.spool import Spool
-from cxrnode.status import look
 from tests.bench import fill
 from tests.bench.figures import Figure, at_most
 from tests.bench.fill import KEEP_DAYS, NOW

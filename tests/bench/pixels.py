@@ -15,8 +15,8 @@ from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 
-from cxrnode.opening import parsed
-from cxrnode.pixels import read_at_least, side_wanted
+from cxrnode.decoding.pixels import read_at_least, side_wanted
+from cxrnode.headers.opening import parsed
 from cxrnode.settings import Settings
 from models.card import Input, ModelCard, find, load_card
 from models.preprocess import to_tensor

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from cxrnode import plan
 from cxrnode.ledger import Ledger, planned, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replays import Request
-from cxrnode.plan import Entry, Head, Origin, Verdict
+from cxrnode.plans import plan
+from cxrnode.plans.plan import Entry, Head, Origin, Verdict
 from tests.bench.figures import Figure, at_most
 from tests.bench.timings import timed
 

@@ -22,8 +22,8 @@ import numpy as np
 import tomli_w
 from pydicom.uid import generate_uid
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.receipt import Receipt
-from cxrnode.samples import free_ports
 from cxrnode.settings import load
 from cxrnode.spool import Spool
 from tests.bench.figures import Figure, Target, ratio_at_least, ratio_at_most

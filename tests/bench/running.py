@@ -16,13 +16,13 @@ from pydicom.uid import generate_uid
 from sqlalchemy import func, select
 
 from cxrnode import broker
-from cxrnode.destination import Destination
 from cxrnode.jobs import Jobs
 from cxrnode.ledger import arrivals, work
 from cxrnode.ledger.states import Lane, State, Work
 from cxrnode.ledger.tables import rounds
 from cxrnode.ledger.work import Due
 from cxrnode.settings import Settings, load
+from cxrnode.settings.destination import Destination
 from tests.desks import QUIET_S, receive
 from workers.desk import Desk
 

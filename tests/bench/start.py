@@ -17,14 +17,14 @@ from pathlib import Path
 import tomli_w
 
 from cxrnode import broker
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo
-from cxrnode.destination import Destination
 from cxrnode.errors import BrokerUnavailable, PeerUnavailable
 from cxrnode.jobs import Jobs
 from cxrnode.ledger.states import Lane, Work
 from cxrnode.ledger.work import Due
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
+from cxrnode.settings.destination import Destination
 from tests.bench.figures import Figure, at_most
 from tests.bench.timings import in_turn
 

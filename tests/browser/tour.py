@@ -15,7 +15,7 @@ from typing import Any
 import redis
 from pydicom import Dataset
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests import flowers
 from tests.browser.conftest import ARTEFACTS, driving, ended
 from tests.builders import make_cxr

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pydicom
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.family import Family
 from cxrnode.faultpoints import Fault, Point
@@ -24,7 +24,7 @@ from cxrnode.ledger import Ledger
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Fate
 from cxrnode.results.series import SERIES
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.invariants import broken
 from tests.nodes import PATIENCE_S, RunningNode, running_node, saved

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.ledger import Ledger, canaries
-from cxrnode.samples import free_ports
 from tests.nodes import running_node
 from tests.orthanc import running_orthanc
 

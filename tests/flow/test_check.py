@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.authority import Authority
 from tests.fakes import FakePacs
 from tests.nodes import running_node

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.archives import Archive
 from tests.builders import make_cxr
 from tests.nodes import running_node, saved

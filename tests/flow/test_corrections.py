@@ -7,7 +7,7 @@ from typing import Any
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.builders import make_cxr, remade
 from tests.fakes import FakePacs
 from tests.nodes import running_node, saved

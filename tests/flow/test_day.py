@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests import flowers
 from tests.builders import make_cxr, remade
 from tests.fakes import FakePacs

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cxrnode.destination import Destination
+from cxrnode.commands.samples import free_ports
 from cxrnode.faultpoints import Fault, Point
 from cxrnode.ledger import Ledger
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.flow.days import Day, long_day
 from tests.peers import program
 

@@ -16,12 +16,12 @@ import pytest
 import tomli_w
 from sqlalchemy import text
 
+from cxrnode.commands.status import as_object, look
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.naming import study_key_of
 from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
-from cxrnode.status import as_object, look
 from tests.builders import make_cxr
 from tests.hosts import Wire, serve_redis
 from tests.invariants import unkept

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from pydicom import Dataset
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo
 from cxrnode.errors import PeerUnavailable
-from cxrnode.samples import free_ports
 from tests.builders import make_cxr
 from tests.fakes import FakePacs
 from tests.figures import Figures, figure, scraped

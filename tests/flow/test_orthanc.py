@@ -15,10 +15,10 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
 from cxrnode.results.series import SERIES
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
 from models.card import find
 from models.reader import load

@@ -7,10 +7,10 @@ from typing import Any
 
 import tomli_w
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.fakes import FakePacs
 from tests.fuzz.campaign import settled

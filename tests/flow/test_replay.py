@@ -16,14 +16,14 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from cxrnode import verdicts
-from cxrnode.archive import Archive
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import send
-from cxrnode.destination import Destination
 from cxrnode.ledger import Ledger, planned, replays
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Verdict, entries_of
-from cxrnode.samples import free_ports
+from cxrnode.plans import verdicts
+from cxrnode.plans.plan import Verdict, entries_of
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
 from tests.dcmqrscp import running_dcmqrscp
 from tests.nodes import PATIENCE_S, RunningNode, running_node, saved
 from tests.orthanc import Orthanc, running_orthanc

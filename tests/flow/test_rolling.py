@@ -15,12 +15,12 @@ import pytest
 import tomli_w
 
 from cxrnode import __version__, broker
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.ledger.upgrade import REVISIONS
-from cxrnode.samples import free_ports
 from cxrnode.settings import load
+from cxrnode.settings.destination import Destination
 from tests.databases import ledger_url
 from tests.flow.days import ORTHANC, QUEUE, Day
 from tests.house.rooms import PACKAGES, ROOT

@@ -7,7 +7,7 @@ from typing import Any
 import pydicom
 from pydicom import Dataset
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.builders import make_cxr
 from tests.fakes import FakePacs
 from tests.nodes import RunningNode, running_node, saved

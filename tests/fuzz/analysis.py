@@ -22,7 +22,7 @@ from pydicom.tag import Tag
 
 from cxrnode.analyse import Analysis, analyse
 from cxrnode.finding import Outcome
-from cxrnode.header import unwarned
+from cxrnode.headers.header import unwarned
 from cxrnode.settings import Settings
 from cxrnode.study import Instance, Study
 from tests.builders import DX_PRESENTATION, chest_like, make_cxr

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import tomli_w
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger
 from cxrnode.ledger.account import account
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
 from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION

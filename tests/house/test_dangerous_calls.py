@@ -17,7 +17,7 @@ CALLS = {
     *("subprocess.getoutput", "subprocess.getstatusoutput"),
 }
 LIBRARIES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "telnetlib", "ftplib", "xmlrpc"}
-PROCESSES = {"cxrnode.up", "cxrnode.demo", "cxrnode.ledger.copies"}
+PROCESSES = {"cxrnode.up", "cxrnode.commands.demo", "cxrnode.ledger.copies"}
 """The rooms that start programs: their own commands, as lists."""
 SQL = {"text", "exec_driver_sql", "literal_column"}
 BY_HAND = {"cxrnode.ledger.migrations.versions.r1_0006_tallies"}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from cxrnode.archive import Archive
-from cxrnode.destination import Destination
-from cxrnode.listener import Listener
-from cxrnode.route import Route
-from cxrnode.sender import Sender
 from cxrnode.settings import Settings, load
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.listener import Listener
+from cxrnode.settings.route import Route
+from cxrnode.settings.sender import Sender
 from tests.house.rooms import ROOT
 
 EXAMPLE = ROOT / "config" / "node.example.toml"

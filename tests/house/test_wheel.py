@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from cxrnode import samples
+from cxrnode.commands import samples
 from tests.house.rooms import PACKAGES, ROOT, modules
 
 WORDS = {"PYTHONPATH", "CXRNODE_CONFIG"}  # what would lead the installed node back to this checkout

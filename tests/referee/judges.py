@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from cxrnode.header import text, texts
+from cxrnode.headers.header import text, texts
 from tests.peers import library, program
 
 NO_LIMITS = [f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("TotalOp", "ExprOp", "ExprGrp")]

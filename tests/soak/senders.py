@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 
 from cxrnode.deliver import Sent, send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
+from cxrnode.settings.destination import Destination
 from tests.soak import films
 
 DUPLICATE, LATE = 0.05, 0.08

@@ -3,8 +3,8 @@
 import pytest
 from pydicom import Dataset
 
-from cxrnode.age import age_remark, patient_age
 from cxrnode.finding import Algorithm
+from cxrnode.headers.age import age_remark, patient_age
 
 CHILDREN = Algorithm("model", "1", "digest", "1.2.3", "weights", 0.5, 0.7, "children", (1, 5))
 TRAINED = "; the model was trained on children of 1 to 5 years"

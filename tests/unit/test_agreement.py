@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, roc_auc_score, roc_curve
 
-from cxrnode import agreement, roc
-from cxrnode.agreement import Calling, Estimate
+from cxrnode.compare import agreement, roc
+from cxrnode.compare.agreement import Calling, Estimate
 from models.evaluation import measure
 
 Floats = NDArray[np.float64]

@@ -8,10 +8,10 @@ import pydicom
 import pytest
 
 from cxrnode.complete import sweep
-from cxrnode.destination import Destination
 from cxrnode.errors import ModelMismatch
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger.roundlines import RoundLine, round_lines
-from cxrnode.routing import Choice
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive
 from tests.fakes import ALGORITHM, FakeModel

@@ -3,7 +3,7 @@
 import pytest
 from pydicom import Dataset
 
-from cxrnode.anatomy import not_of_chest, view_of
+from cxrnode.headers.anatomy import not_of_chest, view_of
 from cxrnode.settings import Rules
 
 

@@ -9,17 +9,17 @@ from socket import create_connection
 
 import pytest
 
-from cxrnode import inbox
-from cxrnode.inbox import Inbox
-from cxrnode.listener import Listening
-from cxrnode.samples import free_ports
-from cxrnode.threshold import Threshold
+from cxrnode.commands.samples import free_ports
+from cxrnode.serving import inbox
+from cxrnode.serving.inbox import Inbox
+from cxrnode.serving.threshold import Threshold
+from cxrnode.settings.listener import Listening
 
 HUNG = """
 import fcntl, sys, termios, threading
 if sys.argv[1] == "terminal":
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from cxrnode.anew import on_hangup
+from cxrnode.serving.anew import on_hangup
 said = threading.Event()
 word = []
 on_hangup(lambda: (word.append("again"), said.set()), lambda: (word.append("stop"), said.set()))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.archive import Archive
 from cxrnode.errors import SettingsError
 from cxrnode.settings import load
+from cxrnode.settings.archive import Archive
 
 MOVE = 'name = "pacs"\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\nport = 104\n'
 WEB = 'name = "web"\nretrieve = "web"\n'

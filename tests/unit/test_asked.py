@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.criteria import Criteria
 from cxrnode.errors import SettingsError
+from cxrnode.plans.criteria import Criteria
 from cxrnode.replay.asked import Asked
 
 JANUARY = Criteria(date(2026, 1, 1), date(2026, 1, 31))

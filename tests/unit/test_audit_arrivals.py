@@ -11,11 +11,11 @@ from cxrnode.audit import arrivals as audited
 from cxrnode.audit.recorder import Recorder
 from cxrnode.complete import sweep
 from cxrnode.errors import LedgerUnavailable
-from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, transfers
 from cxrnode.ledger.transfers import Transfer
 from cxrnode.receipt import Receipt
-from cxrnode.reception import Reception
+from cxrnode.receiving.intake import keep
+from cxrnode.serving.reception import Reception
 from cxrnode.settings import Node, Settings
 from tests.audits import PATIENT, STUDY, Told, told
 from tests.builders import make_cxr

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from cxrnode.audit.forward import Forwarder
 from cxrnode.audit.trail import Trail
-from cxrnode.intake import keep
 from cxrnode.ledger import clock
-from cxrnode.reception import Reception
+from cxrnode.receiving.intake import keep
+from cxrnode.serving.reception import Reception
 from cxrnode.settings import Node, Settings
 from tests.audits import told
 from tests.ledgers import QUIET_S, T0

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from tests.audits import PATIENT, STUDY, told
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive, turn

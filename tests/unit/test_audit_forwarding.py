@@ -14,9 +14,9 @@ from cxrnode.audit.forward import BATCH, Forwarder, standing
 from cxrnode.audit.syslog import BOM, framed
 from cxrnode.audit.trail import Trail
 from cxrnode.audit.who import person, process
-from cxrnode.collector import Audit
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import SettingsError
-from cxrnode.samples import free_ports
+from cxrnode.settings.collector import Audit
 from tests.audits import PATIENT, checked
 from tests.authority import Authority
 from tests.collectors import Collector, datagrams

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from cxrnode.audit.recorder import Recorder
 from cxrnode.check.looking import Result, look_at, looks
 from cxrnode.cli import app
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import AuditUnavailable
 from cxrnode.retention import purge
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
 from tests.audits import PATIENT, STUDY, told
 from tests.authority import Authority

@@ -11,8 +11,6 @@ import pytest
 import tomli_w
 from typer.testing import CliRunner, Result
 
-from cxrnode import plan as plans
-from cxrnode import verdicts
 from cxrnode.backfill.progress import shown
 from cxrnode.cli import app, main
 from cxrnode.draft import locked
@@ -20,7 +18,9 @@ from cxrnode.errors import SettingsError
 from cxrnode.ledger import Ledger, concluded, planned, replays
 from cxrnode.ledger.replays import Request
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Entry, Head, Origin, Verdict, entries_of
+from cxrnode.plans import plan as plans
+from cxrnode.plans import verdicts
+from cxrnode.plans.plan import Entry, Head, Origin, Verdict, entries_of
 from cxrnode.replay.asked import Asked
 from cxrnode.replay.run import Run
 from cxrnode.replay.standing import Standing

@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from cxrnode.backup import making, restoring
 from cxrnode.backup.contents import LABEL
+from cxrnode.backup.duplicate import SUMS, read_sums
 from cxrnode.backup.making import make
 from cxrnode.backup.restoring import bring
+from cxrnode.commands.erase import erase
 from cxrnode.complete import sweep
-from cxrnode.duplicate import SUMS, read_sums
-from cxrnode.erase import erase
 from cxrnode.errors import CxrNodeError, Retryable, SettingsError, StillOwed, Unreadable
 from cxrnode.ledger import copies
 from cxrnode.ledger.account import account, recount

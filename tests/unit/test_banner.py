@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cxrnode import language
 from cxrnode.errors import SettingsError
 from cxrnode.finding import Outcome, Reading
-from cxrnode.language import Words, languages, load_words
 from cxrnode.results.banner import SMALL, banner_for
 from cxrnode.results.overlay import draw, frame_for
 from cxrnode.results.pen import NOMINAL, Pen, font, wrapped
 from cxrnode.results.words import NOTICE, OUTCOMES
-from cxrnode.settings import Settings, load
+from cxrnode.settings import Settings, language, load
+from cxrnode.settings.language import Words, languages, load_words
 from tests.builders import make_cxr
 from tests.fakes import ALGORITHM
 from tests.house.rooms import ROOT

@@ -10,8 +10,8 @@ from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.routing import Choice
 from tests.builders import make_cxr, remade
 from tests.desks import T0, open_desk, read_all, receive
 from tests.fakes import FakeModel, FakePacs

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cxrnode import lookout
 from cxrnode.audit.recorder import folder_of
-from cxrnode.canary import Canary
 from cxrnode.cli import app
-from cxrnode.destination import Destination
+from cxrnode.commands import lookout
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import PeerUnavailable, SettingsError
 from cxrnode.finding import Refusal
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals, canaries, clock, comparisons
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.metrics.quality import of_canary
-from cxrnode.phantom import chest_film
 from cxrnode.radiograph import Radiograph
-from cxrnode.routing import Choice
-from cxrnode.samples import free_ports
+from cxrnode.serving.canary import Canary
+from cxrnode.serving.phantom import chest_film
 from cxrnode.settings import Settings, load
+from cxrnode.settings.destination import Destination
 from models.gate import load as load_gate
 from models.gatecard import find_gate
 from tests.builders import make_cxr
@@ -246,7 +246,7 @@ def test_when_nobody_sends_or_looks_any_more_that_is_said(cage: Cage) -> None:
 
 def test_a_receiver_that_is_not_there_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real sender, to a port where nobody listens."""
-    monkeypatch.setattr("cxrnode.canary.AGAIN_S", 0.0)
+    monkeypatch.setattr("cxrnode.serving.canary.AGAIN_S", 0.0)
     (port,) = free_ports(1)
     desk = open_desk(tmp_path, [], receiving={"reserve_gb": 0, "port": port}, canary=CANARY)
     canary = Canary(desk.settings, desk.ledger, desk.spool, desk.recorder, lambda send: send())

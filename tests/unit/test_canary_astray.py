@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.age import patient_age
 from cxrnode.backup import making
 from cxrnode.backup.making import make
 from cxrnode.backup.restoring import bring
-from cxrnode.canary import Canary, film
 from cxrnode.complete import sweep
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable, Unknown
+from cxrnode.headers.age import patient_age
 from cxrnode.ledger import canaries, clock, copies, erasures, holdings
 from cxrnode.ledger.roundlines import round_lines
+from cxrnode.serving.canary import Canary, film
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.cages import SOON, T0, Cage
 from tests.databases import drop_made
@@ -142,8 +142,8 @@ def test_a_receiver_that_begins_to_listen_a_moment_later_is_asked_again(
         if len(called) < 3:
             raise PeerUnavailable("receiver: connection refused")
 
-    monkeypatch.setattr("cxrnode.canary.send", send)
-    monkeypatch.setattr("cxrnode.canary.AGAIN_S", 0.0)
+    monkeypatch.setattr("cxrnode.serving.canary.send", send)
+    monkeypatch.setattr("cxrnode.serving.canary.AGAIN_S", 0.0)
 
     Canary(desk.settings, desk.ledger, desk.spool, desk.recorder, lambda begin: begin()).turn(T0)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from cxrnode.certificates import Certificates
 from cxrnode.check.looking import Result, look_at, looks
-from cxrnode.entrance import Entrance
 from cxrnode.errors import SettingsError
+from cxrnode.serving.entrance import Entrance
 from cxrnode.settings import Settings, load
+from cxrnode.settings.certificates import Certificates
 from cxrnode.validity import ends, looked_at
 from tests.authority import Authority
 

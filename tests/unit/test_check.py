@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 
 from cxrnode.check.looking import Result, look_at, looks
-from cxrnode.samples import free_ports
+from cxrnode.commands.samples import free_ports
 from cxrnode.settings import Settings, load
 from models.card import ZOO_DIR
 from tests.authority import Authority

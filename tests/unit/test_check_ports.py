@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cxrnode.check.holders import holders
+from cxrnode.commands.samples import free_ports
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 from tests.fakes import FakePacs

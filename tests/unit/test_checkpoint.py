@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cxrnode.checkpoint import Checkpoint
+from cxrnode.peers.checkpoint import Checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from cxrnode.errors import StaleLease
 from cxrnode.ledger import arrivals, clock, planned, replays, replaytables, work
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replays import Request
-from cxrnode.plan import Entry, Head, Origin
+from cxrnode.plans.plan import Entry, Head, Origin
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench
 
 JUMP = timedelta(hours=5)

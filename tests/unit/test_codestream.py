@@ -13,8 +13,8 @@ from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 
+from cxrnode.decoding.pixels import read_at_least, read_radiograph
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.pixels import read_at_least, read_radiograph
 from tests.builders import chest_like, make_cxr
 from tests.trips import sent
 

@@ -15,9 +15,9 @@ from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Fate, State
 from cxrnode.ledger.timeline import timeline
-from cxrnode.query import Answer, Inquiries
-from cxrnode.sender import Sender
+from cxrnode.peers.query import Answer, Inquiries
 from cxrnode.settings import Settings
+from cxrnode.settings.sender import Sender
 from tests import sources
 from tests.builders import chest_like, make_cxr
 from tests.desks import HOUR, T0, open_desk, read_all, receive

@@ -15,11 +15,11 @@ from cxrnode.conformance.objects import VARIED, Attribute, tables
 from cxrnode.conformance.specimens import film, specimens
 from cxrnode.conformance.statement import Kind, Statement, as_markdown, statement
 from cxrnode.conformance.variations import bare, other, plain_case
-from cxrnode.destination import Destination
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
 from cxrnode.results.inherit import IDENTITY, OPTIONAL, SEQUENCES, TYPE_2
 from cxrnode.settings import Node, Settings
+from cxrnode.settings.destination import Destination
 
 CODES_OUTSIDE = {("122157", 218)}
 """Probability is no image feature of CID 218, which may be extended."""

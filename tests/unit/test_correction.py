@@ -11,8 +11,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileDataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from cxrnode.correction import CORRECTABLE, differing, identification
 from cxrnode.receipt import Receipt
+from cxrnode.receiving.correction import CORRECTABLE, differing, identification
 from cxrnode.spool import Spool
 from tests.builders import make_cxr, remade
 

@@ -8,9 +8,9 @@ from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 
-from cxrnode import decoders
+from cxrnode.decoding import decoders
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.pixels import read_radiograph
 from tests.builders import chest_like, make_cxr
 from tests.trips import read, sent
 

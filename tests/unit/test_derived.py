@@ -10,7 +10,6 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import HTJ2K, JPEG2000, UID
 
-from cxrnode.destination import families_wanted
 from cxrnode.family import Family
 from cxrnode.finding import Reading
 from cxrnode.results.context import ResultContext
@@ -20,6 +19,7 @@ from cxrnode.results.map import build_map
 from cxrnode.results.presentation import build_presentation
 from cxrnode.results.segmentation import build_segmentation
 from cxrnode.results.series import SERIES
+from cxrnode.settings.destination import families_wanted
 from tests.builders import make_cxr
 from tests.readings import analysed, context_for, radiograph_of, with_regions
 from tests.studies import STUDIES

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.destination import Destination, Send, families_wanted
 from cxrnode.errors import SettingsError
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Outcome
 from cxrnode.settings import load
+from cxrnode.settings.destination import Destination, Send, families_wanted
 
 PLACE = '[[destinations]]\nname = "pacs"\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\nport = 104\n'
 

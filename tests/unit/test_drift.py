@@ -14,15 +14,15 @@ import tomli_w
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from cxrnode import lookout
 from cxrnode.cli import app
+from cxrnode.commands import lookout
 from cxrnode.errors import SettingsError
 from cxrnode.finding import Reference
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import erasures, mixes, replayed
 from cxrnode.ledger.mixes import Drift
 from cxrnode.ledger.naming import study_key_of
 from cxrnode.metrics.quality import of_drift
-from cxrnode.routing import Choice
 from cxrnode.settings import load
 from cxrnode.stability import Aspect, Level, index, interval, level, most, tenth
 from models.calibrate import at_prevalence

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode import lookout
+from cxrnode.commands import lookout
 from cxrnode.errors import SettingsError
 from cxrnode.finding import Reference
 from cxrnode.ledger import mixes

@@ -12,8 +12,8 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from cxrnode.eligible import Verdict, choose
 from cxrnode.finding import Algorithm, Outcome
+from cxrnode.headers.eligible import Verdict, choose
 from cxrnode.settings import Rules
 from tests.builders import CR, DX_PROCESSING, MR, SC, make_cxr
 from tests.trips import RAMP

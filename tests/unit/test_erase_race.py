@@ -7,10 +7,10 @@ from unittest.mock import patch
 import pytest
 
 from cxrnode.complete import enter
-from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, erasures
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.erasures import Whole
+from cxrnode.receiving.intake import keep
 from tests.ledgers import T0, Bench
 
 

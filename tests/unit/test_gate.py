@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxrnode.analyse import Analysis, analyse
+from cxrnode.commands.offline import group
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Finding, Outcome, Refusal
-from cxrnode.offline import group
-from cxrnode.pixels import read_radiograph
 from cxrnode.results.readback import image_results
 from cxrnode.settings import Settings
 from models.algorithm import beside

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from cxrnode import beneath, filed
 from cxrnode.errors import SettingsError, SpoolFull, Unreadable
-from cxrnode.filed import name_of, open_file, place_of
-from cxrnode.gather import Tally, gather
-from cxrnode.plan import Entry, Head, Origin, Verdict, entries_of, write
+from cxrnode.plans import beneath, filed
+from cxrnode.plans.filed import name_of, open_file, place_of
+from cxrnode.plans.gather import Tally, gather
+from cxrnode.plans.plan import Entry, Head, Origin, Verdict, entries_of, write
 from tests.builders import make_cxr
 from tests.memory import MOST_MEMORY
 
@@ -392,7 +392,8 @@ def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
     (tmp_path / "lies.zip").write_bytes(content)
 
     program = (
-        MOST_MEMORY + "import sys; from pathlib import Path; from cxrnode.gather import gather; before = most_memory();"
+        MOST_MEMORY
+        + "import sys; from pathlib import Path; from cxrnode.plans.gather import gather; before = most_memory();"
         f"found = gather([Path(name) for name in sys.argv[2:]], folder=Path(sys.argv[1]), largest={LARGEST});"
         "print(*(entry.reason for entry in found), most_memory() - before, sep='\\n')"
     )
@@ -639,7 +640,7 @@ MANY = (
     + """
 import sys
 from pathlib import Path
-from cxrnode.gather import gather
+from cxrnode.plans.gather import gather
 
 count = sum(len(entry.files) for entry in gather([Path(sys.argv[1])], folder=Path(sys.argv[2]), largest=2**20))
 print(count, most_memory())

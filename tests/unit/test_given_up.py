@@ -8,12 +8,12 @@ import pydicom
 import pytest
 
 from cxrnode.complete import give_up_exhausted
-from cxrnode.destination import Destination
 from cxrnode.finding import Finding
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals, quarantine, work
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.radiograph import Film
-from cxrnode.routing import Choice
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive
 from tests.fakes import FakeModel

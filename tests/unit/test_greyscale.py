@@ -15,8 +15,8 @@ from pydicom import dcmread, uid
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import Refused
-from cxrnode.pixels import read_radiograph
 from tests.builders import make_cxr
 from tests.peers import program
 from tests.trips import RAMP, lut_item, read

@@ -11,12 +11,12 @@ import pytest
 from pydicom import Dataset
 
 from cxrnode.analyse import analyse
+from cxrnode.commands.offline import group
 from cxrnode.complete import sweep
 from cxrnode.family import Family
 from cxrnode.ledger import arrivals, work
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Work
-from cxrnode.offline import group
 from cxrnode.receipt import Receipt
 from cxrnode.settings import Settings
 from cxrnode.study import Study

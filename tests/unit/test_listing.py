@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxrnode import verdicts
 from cxrnode.errors import SettingsError
-from cxrnode.labels import read_labels
-from cxrnode.listing import Kind, Named, listed
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans import verdicts
+from cxrnode.plans.labels import read_labels
+from cxrnode.plans.listing import Kind, Named, listed
+from cxrnode.plans.plan import Entry, Verdict
+from cxrnode.plans.verdicts import Row
 from cxrnode.table import guarded, rows_of, unguarded
-from cxrnode.verdicts import Row
 from tests.memory import MOST_MEMORY
 
 UID, OTHER = "1.2.840.113619.2.1", "1.2.840.113619.2.2"
@@ -148,7 +148,7 @@ def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_list_may_come_through_a_pipe() -> None:
-    program = "import sys, pathlib; from cxrnode.listing import listed; print(*listed(pathlib.Path(sys.argv[1])))"
+    program = "import sys, pathlib; from cxrnode.plans.listing import listed; print(*listed(pathlib.Path(sys.argv[1])))"
     command = ["bash", "-c", f'{sys.executable} -c "$0" <(printf "study\\n{UID}\\n")', program]
 
     assert UID in subprocess.check_output(command, cwd=Path(__file__).parents[2], text=True)
@@ -159,7 +159,7 @@ MANY = (
     + """
 import sys
 from pathlib import Path
-from cxrnode.listing import listed
+from cxrnode.plans.listing import listed
 print(sum(1 for _ in listed(Path(sys.argv[1]))), most_memory())
 """
 )

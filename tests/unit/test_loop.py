@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.complete import give_up_exhausted, sweep
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import Ledger, arrivals, outcomes, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.receipt import Receipt
-from cxrnode.reception import Reception
-from cxrnode.samples import free_ports
+from cxrnode.serving.reception import Reception
 from cxrnode.settings import Settings
 from cxrnode.spool import Spool
 from tests.databases import KINDS, ledger_url

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.destination import Destination
-from cxrnode.eligible import choose
+from cxrnode.headers.eligible import choose
 from cxrnode.ledger import work
 from cxrnode.ledger.work import in_vain
 from cxrnode.metrics import counts, zeros
 from cxrnode.settings import Receiving, Rules
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.desks import open_desk, owing, read_all, receive, turn
 from tests.fakes import FakePacs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.metrics.files import KINDS, ROOM
-from cxrnode.samples import free_ports
 from tests.disks import fill, small_disk
 
 BEGUN = """

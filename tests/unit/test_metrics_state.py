@@ -13,8 +13,6 @@ from cxrnode.audit.events import Here, log_used
 from cxrnode.audit.recorder import folder_of
 from cxrnode.audit.trail import Trail
 from cxrnode.audit.who import process
-from cxrnode.collector import Audit
-from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import arrivals, circuits, outcomes, quarantine, work
 from cxrnode.ledger.account import account
@@ -24,6 +22,8 @@ from cxrnode.ledger.states import Work
 from cxrnode.metrics.state import Look, State
 from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Receiving, Settings
+from cxrnode.settings.collector import Audit
+from cxrnode.settings.destination import Destination
 from cxrnode.validity import ends
 from tests.authority import Authority
 from tests.builders import make_cxr

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.certificates import Certificates
-from cxrnode.collector import Audit
-from cxrnode.destination import Destination
 from cxrnode.errors import AuditUnavailable, SettingsError
 from cxrnode.metrics.trust import of_audit, of_certificates
 from cxrnode.settings import Node, Receiving, Settings
+from cxrnode.settings.certificates import Certificates
+from cxrnode.settings.collector import Audit
+from cxrnode.settings.destination import Destination
 from tests.authority import DAY, Authority
 from tests.disks import fill, small_disk
 

@@ -28,9 +28,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxrnode import opening
 from cxrnode.errors import Unreadable
-from cxrnode.opening import DEEPEST, parsed
+from cxrnode.headers import opening
+from cxrnode.headers.opening import DEEPEST, parsed
 from tests import bombs
 from tests.builders import chest_like, make_cxr
 

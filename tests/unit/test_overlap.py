@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode import image
 from cxrnode.ahead import ahead
 from cxrnode.analyse import Analysis, analyse, analysed
-from cxrnode.destination import Destination
+from cxrnode.decoding import image
 from cxrnode.family import MADE_OF, Family
 from cxrnode.finding import Finding, Outcome
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.radiograph import Film
-from cxrnode.routing import Choice
 from cxrnode.settings import Settings
+from cxrnode.settings.destination import Destination
 from cxrnode.stopwatch import STAGES
 from cxrnode.study import Instance, Study
 from tests.builders import chest_like, make_cxr

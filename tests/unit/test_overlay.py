@@ -12,7 +12,6 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from cxrnode.finding import Outcome, Reading, Region, Side
-from cxrnode.language import Words, load_words
 from cxrnode.results.banner import MARGIN, PAPER, banner_for
 from cxrnode.results.encode import encode
 from cxrnode.results.heat import FLOOR, colours, opacity, paint
@@ -20,6 +19,7 @@ from cxrnode.results.outline import lines, trace
 from cxrnode.results.overlay import Frame, build_overlay, draw, frame_for
 from cxrnode.results.pen import NOMINAL
 from cxrnode.results.tracking import COLOUR
+from cxrnode.settings.language import Words, load_words
 from tests.builders import make_cxr
 from tests.fakes import ALGORITHM
 from tests.readings import analysed, astray, context_for, heatmap, radiograph_of, unread, with_regions, written

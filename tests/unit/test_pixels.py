@@ -18,8 +18,8 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.tag import Tag
 
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.pixels import read_radiograph
 from tests.builders import chest_like, make_cxr
 from tests.trips import RAMP, read, sent
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cxrnode import plan
 from cxrnode.errors import SettingsError
-from cxrnode.plan import Entry, Head, Origin, Verdict
+from cxrnode.plans import plan
+from cxrnode.plans.plan import Entry, Head, Origin, Verdict
 from tests.memory import MOST_MEMORY
 
 HEAD = Head(origin=Origin.FILES, asked={"paths": "/films"}, made_at=datetime(2026, 3, 1, 12, tzinfo=UTC))

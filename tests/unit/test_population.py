@@ -10,14 +10,14 @@ import pytest
 from pydicom import Dataset
 
 from cxrnode.analyse import Analysis, analyse
-from cxrnode.anatomy import view_of
+from cxrnode.commands.offline import group
 from cxrnode.finding import Outcome
-from cxrnode.language import load_words
-from cxrnode.offline import group
-from cxrnode.population import population_remarks
+from cxrnode.headers.anatomy import view_of
+from cxrnode.headers.population import population_remarks
 from cxrnode.results.banner import banner_for
 from cxrnode.results.readback import image_results
 from cxrnode.settings import Rules, Settings
+from cxrnode.settings.language import load_words
 from tests.builders import CR, make_cxr
 from tests.fakes import ALGORITHM, FakeModel
 from tests.nodes import saved

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cxrnode.errors import ModelMismatch
 from cxrnode.finding import Algorithm, Finding, Outcome
-from cxrnode.language import load_words
 from cxrnode.results.banner import banner_for
 from cxrnode.results.readback import content_item, image_results, named
 from cxrnode.results.report import build_report
+from cxrnode.settings.language import load_words
 from models.calibrate import at_prevalence
 from models.card import load_card
 from models.reader import load

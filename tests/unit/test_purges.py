@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from cxrnode.cli import app
 from cxrnode.complete import sweep
-from cxrnode.intake import keep
 from cxrnode.ledger import arrivals, outcomes, parcels, planned, replays, tallies, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.holdings import study_kept
@@ -29,10 +28,11 @@ from cxrnode.ledger.tables import deliveries, instances, objects, rounds, studie
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
 from cxrnode.ledger.work import Lease
-from cxrnode.plan import Entry, Head, Origin
+from cxrnode.plans.plan import Entry, Head, Origin
 from cxrnode.receipt import Receipt
-from cxrnode.reception import Reception
+from cxrnode.receiving.intake import keep
 from cxrnode.retention import BITE, purge
+from cxrnode.serving.reception import Reception
 from cxrnode.settings import Node, Retention, Settings
 from cxrnode.spool import Spool
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench

@@ -17,8 +17,8 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.tag import Tag
 
+from cxrnode.decoding.pixels import read_at_least, read_radiograph, side_wanted
 from cxrnode.errors import Refused, Unreadable
-from cxrnode.pixels import read_at_least, read_radiograph, side_wanted
 from cxrnode.radiograph import Halved, Radiograph
 from cxrnode.settings import Settings
 from models.gate import load as load_gate

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cxrnode.finding import Heatmap, MapMethod, Region, Side, Span
-from cxrnode.orientation import sides
+from cxrnode.headers.orientation import sides
 from cxrnode.regions import regions
 from models.card import Input
 from models.fit import fit_of

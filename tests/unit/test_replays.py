@@ -8,7 +8,7 @@ from cxrnode.ledger import Ledger, planned, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replays import Request
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Entry, Head, Origin, Verdict
+from cxrnode.plans.plan import Entry, Head, Origin, Verdict
 from tests.ledgers import T0, Bench
 
 HEAD = Head(origin=Origin.SPOOL, made_at=T0)

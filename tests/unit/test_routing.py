@@ -7,7 +7,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from cxrnode.finding import Outcome
-from cxrnode.routing import Choice, Decision, Miss, choices, decide, first_miss
+from cxrnode.headers.routing import Choice, Decision, Miss, choices, decide, first_miss
 from cxrnode.settings import Rules, Settings
 from cxrnode.study import Instance, Study
 from tests.builders import CR, make_cxr

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from cxrnode.cli import app
 from cxrnode.conformance.samples import film_of
-from cxrnode.eligible import choose
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import ModelMismatch, Unreadable
 from cxrnode.family import MADE_OF
 from cxrnode.finding import Outcome
-from cxrnode.pixels import read_radiograph
+from cxrnode.headers.eligible import choose
 from cxrnode.settings import Rules
 
 OUTCOMES = [outcome for outcome in Outcome if MADE_OF[outcome]]

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from cxrnode.errors import SettingsError
 from cxrnode.receive import admits
-from cxrnode.sender import Sender
 from cxrnode.settings import Receiving, Settings, load
+from cxrnode.settings.sender import Sender
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cxrnode.errors import SettingsError
+from cxrnode.headers.routing import Choice, choices, decide
 from cxrnode.ledger import arrivals, comparisons, outcomes, replays, work
 from cxrnode.ledger.account import account, recount
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.states import Lane, Work
-from cxrnode.routing import Choice, choices, decide
 from cxrnode.settings import Settings, load
 from tests.builders import make_cxr, remade
 from tests.desks import QUIET_S, open_desk, read_all, receive, turn

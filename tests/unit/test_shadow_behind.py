@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import quarantine, shadows, tallies, work
 from cxrnode.ledger.backlog import backlog
 from cxrnode.ledger.purges import expired
 from cxrnode.ledger.states import Work
-from cxrnode.routing import Choice
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive
 from tests.fakes import FakeModel

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from cxrnode.analyse import Analysis, analyse
 from cxrnode.cli import app
+from cxrnode.commands.offline import group, write_objects
+from cxrnode.commands.show import exhibit, show
 from cxrnode.errors import Unknown, Unreadable
 from cxrnode.family import Family
 from cxrnode.ledger.naming import study_key_of
-from cxrnode.offline import group, write_objects
 from cxrnode.results.tracking import COLOUR
 from cxrnode.settings import Settings
-from cxrnode.show import exhibit, show
 from cxrnode.study import Study
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrnode.analyse import analyse
+from cxrnode.commands.offline import group
 from cxrnode.family import Family
 from cxrnode.finding import Algorithm, Finding, Heatmap, MapMethod
-from cxrnode.offline import group
 from cxrnode.radiograph import Radiograph
 from cxrnode.settings import Settings
 from models.card import Input

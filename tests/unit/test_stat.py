@@ -11,9 +11,11 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import select
 
+from cxrnode.commands.status import as_object, look
+from cxrnode.commands.trace import timeline
 from cxrnode.complete import SUBMITTED_AT_ONCE, close_whole, next_closing, submit_due
-from cxrnode.destination import Destination
 from cxrnode.errors import BrokerUnavailable
+from cxrnode.headers.priority import says_stat
 from cxrnode.jobs import ANALYSIS_QUEUES, DELIVERY_QUEUES, QUEUES, queue_of
 from cxrnode.ledger import Ledger, arrivals, replayed, replays, work
 from cxrnode.ledger.replayed import Order
@@ -21,12 +23,10 @@ from cxrnode.ledger.replays import Request
 from cxrnode.ledger.states import Lane, State, TaskState, Work
 from cxrnode.ledger.tables import rounds, tasks
 from cxrnode.ledger.work import Due
-from cxrnode.plan import Head, Origin
-from cxrnode.priority import says_stat
+from cxrnode.plans.plan import Head, Origin
 from cxrnode.receipt import Receipt
 from cxrnode.settings import Settings
-from cxrnode.status import as_object, look
-from cxrnode.trace import timeline
+from cxrnode.settings.destination import Destination
 from tests.builders import chest_like, make_cxr, remade
 from tests.desks import HOUR, open_desk, receive
 from tests.fakes import FakeModel

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.status import look, show
 from cxrnode.settings import Settings
-from cxrnode.status import look, show
 from tests.ledgers import Bench
 
 

@@ -26,8 +26,8 @@ from cxrnode.ledger.states import Fate, Lane, State, Work
 from cxrnode.ledger.tables import instances, objects, purges, rounds, studies
 from cxrnode.ledger.tallytables import unsettled
 from cxrnode.ledger.withdrawals import withdraw
-from cxrnode.reception import Reception
 from cxrnode.retention import purge
+from cxrnode.serving.reception import Reception
 from cxrnode.settings import Node, Settings
 from cxrnode.spool import Spool
 from tests.ledgers import LEASE_S, QUIET_S, T0, Bench

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cxrnode import tls
-from cxrnode.certificates import Certificates
 from cxrnode.errors import SettingsError
+from cxrnode.settings.certificates import Certificates
 from cxrnode.tls import Connection, has_come
 from tests.authority import Authority
 

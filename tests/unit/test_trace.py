@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrnode.cli import app, main
-from cxrnode.destination import NOWHERE, Destination
 from cxrnode.family import Family
 from cxrnode.ledger import outcomes, work
 from cxrnode.ledger.states import Fate
 from cxrnode.ledger.timeline import timeline
 from cxrnode.ledger.withdrawals import chosen, withdraw
+from cxrnode.settings.destination import NOWHERE, Destination
 from cxrnode.stopwatch import STAGES
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrnode.cli import app
+from cxrnode.decoding.film import DicomFiles
+from cxrnode.decoding.pixels import read_radiograph
 from cxrnode.errors import TrainingError
-from cxrnode.film import DicomFiles
-from cxrnode.pixels import read_radiograph
 from models.card import Input, load_card
 from models.evaluation import measure
 from models.training.dataset import DataSet, batch_of, radiograph_of, read_films

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxrnode.errors import SettingsError
-from cxrnode.porch import stamps
+from cxrnode.receiving.porch import stamps
 from cxrnode.validity import looked_at
 from tests.authority import Authority
 

@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrnode.cli import app
+from cxrnode.commands.withdraw import as_reason
 from cxrnode.errors import Unknown
 from cxrnode.ledger import outcomes, parcels, rejections, work
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.states import Fate, Work
 from cxrnode.ledger.withdrawals import Withdrawal, chosen, withdraw
 from cxrnode.ledger.work import Lease
-from cxrnode.withdraw import as_reason
 from tests.ledgers import LEASE_S, NOTE, Bench
 
 ACCEPTED, REFUSED = Fate.ACCEPTED, Fate.REFUSED

@@ -9,8 +9,8 @@ from socket import send_fds, socketpair
 
 import pytest
 
-from cxrnode.acceptors import Hatch
-from cxrnode.seats import NoSeatError, Seats
+from cxrnode.receiving.seats import NoSeatError, Seats
+from cxrnode.serving.acceptors import Hatch
 from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION
 from tests.fuzz import pdus

@@ -13,12 +13,12 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import select
 
-from cxrnode.destination import Destination
 from cxrnode.ledger.account import account
 from cxrnode.ledger.quarantine import waiting
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.tables import objects
 from cxrnode.results.series import SERIES
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.cables import Cable
 from tests.desks import open_desk, read_all, receive, turn

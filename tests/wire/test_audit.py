@@ -12,13 +12,13 @@ from pynetdicom import AE
 from cxrnode.audit.alerts import EVERY, MOST_KINDS, OTHERS, Alerts
 from cxrnode.audit.question import asked_by, asked_of
 from cxrnode.audit.recorder import Recorder
-from cxrnode.criteria import Criteria
-from cxrnode.find import find_studies
+from cxrnode.commands.samples import free_ports
 from cxrnode.ledger.completions import Question
-from cxrnode.porch import Porch
-from cxrnode.query import Inquiries
+from cxrnode.peers.find import find_studies
+from cxrnode.peers.query import Inquiries
+from cxrnode.plans.criteria import Criteria
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
+from cxrnode.receiving.porch import Porch
 from cxrnode.settings import Node, Receiving, Settings
 from cxrnode.spool import Spool
 from tests.audits import SOP_CLASS, Told, told

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxrnode.errors import BrokerUnavailable, SettingsError
-from cxrnode.options import Queue
+from cxrnode.settings.options import Queue
 from tests.authority import Authority
 from tests.brokers import Broker, running_broker
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.archive import Archive
 from cxrnode.check.looking import Result, look_at, looks
 from cxrnode.settings import Settings
+from cxrnode.settings.archive import Archive
 from tests import shelves
 from tests.movers import Mover
 from tests.orthanc import Orthanc, running_orthanc

@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select, update
 
 from cxrnode import deliver
-from cxrnode.destination import Destination
+from cxrnode.commands.quarantine import retry_destination
+from cxrnode.commands.samples import free_ports
+from cxrnode.commands.status import show
 from cxrnode.errors import Unknown
 from cxrnode.ledger import circuits, parcels, work
 from cxrnode.ledger.account import account
@@ -21,9 +23,7 @@ from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Fate
 from cxrnode.ledger.tables import tasks
 from cxrnode.ledger.timeline import timeline
-from cxrnode.quarantine import retry_destination
-from cxrnode.samples import free_ports
-from cxrnode.status import show
+from cxrnode.settings.destination import Destination
 from tests.cables import Mute
 from tests.desks import owing, turn
 from tests.fakes import FakePacs

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from cxrnode.destination import Destination
+from cxrnode.commands.samples import free_ports
 from cxrnode.ledger import circuits, work
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.states import TaskState
 from cxrnode.ledger.tables import tasks
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.desks import open_desk, owing, turn
 from tests.fakes import FakePacs
 from workers.delivery import deliver_leased

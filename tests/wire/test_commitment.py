@@ -12,16 +12,16 @@ import pytest
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.commitment import NO_ARCHIVE, NO_SUCH_ACTION, PUSH_MODEL, PUSH_MODEL_INSTANCE, Report, Reports, Request
-from cxrnode.destination import Destination
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import commitments, work
 from cxrnode.ledger.account import account
 from cxrnode.ledger.roundlines import RoundLine, round_lines
 from cxrnode.ledger.states import Work
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
+from cxrnode.settings.destination import Destination
 from tests.archives import NO_SUCH_OBJECT, Archive
 from tests.builders import make_cxr
 from tests.desks import open_desk, read_all, receive

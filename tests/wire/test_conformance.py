@@ -12,18 +12,18 @@ import pytest
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 
-from cxrnode.archive import Archive
+from cxrnode.commands.samples import free_ports
 from cxrnode.conformance.network import network
 from cxrnode.conformance.specimens import specimens
 from cxrnode.conformance.statement import conformance
 from cxrnode.conformance.variations import plain_case
 from cxrnode.deliver import echo, not_taken, offers_commitment, send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused
+from cxrnode.peers.retrieve import get, move
 from cxrnode.receive import Receiver
-from cxrnode.retrieve import get, move
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving, Settings
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
 from tests.fakes import served
 

@@ -9,12 +9,12 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
-from cxrnode.calling import VERIFICATION_CONTEXT, associate
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import Answer, Sent, echo, judge, send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
+from cxrnode.peers.calling import VERIFICATION_CONTEXT, associate
 from cxrnode.results.series import SERIES
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.cables import Mute, listening
 from tests.fakes import FakePacs, served

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode.doorway import LARGEST_PDU, MOST_WAITING
+from cxrnode.commands.samples import free_ports
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
-from cxrnode.sender import Sender
+from cxrnode.receiving.doorway import LARGEST_PDU, MOST_WAITING
 from cxrnode.settings import Receiving
+from cxrnode.settings.sender import Sender
 from cxrnode.spool import Spool
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fuzz import pdus

@@ -12,13 +12,13 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import evt
 
-from cxrnode import cfind
-from cxrnode.archive import Archive
-from cxrnode.criteria import Criteria
 from cxrnode.deliver import send
 from cxrnode.errors import PeerRefused, PeerUnavailable, SettingsError
-from cxrnode.find import find_studies, resolve
-from cxrnode.plan import Entry, Verdict
+from cxrnode.peers import cfind
+from cxrnode.peers.find import find_studies, resolve
+from cxrnode.plans.criteria import Criteria
+from cxrnode.plans.plan import Entry, Verdict
+from cxrnode.settings.archive import Archive
 from tests.builders import make_cxr
 from tests.dcmqrscp import running_dcmqrscp
 from tests.nodes import saved
@@ -282,7 +282,7 @@ def flooding(_request: Dataset) -> Answers:
 
 
 def test_answers_without_end_are_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxrnode.find.MOST_MATCHES", 20)
+    monkeypatch.setattr("cxrnode.peers.find.MOST_MATCHES", 20)
     with pytest.raises(PeerRefused, match="more studies than the 20 "):
         told(endless, lambda one: find_studies(one, "CXRNODE", Criteria(FIRST, FIRST)))
 

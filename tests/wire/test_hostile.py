@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode import arrival
-from cxrnode.arrival import StoreArrival, StoreStatus
-from cxrnode.doorway import LARGEST_PDU
 from cxrnode.draft import MOST_PIECES
+from cxrnode.receiving import arrival
+from cxrnode.receiving.arrival import StoreArrival, StoreStatus
+from cxrnode.receiving.doorway import LARGEST_PDU
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fuzz import pdus
 from tests.invariants import not_on_disk

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cxrnode import inflow
-from cxrnode.doorway import LARGEST_PDU
+from cxrnode.receiving import inflow
+from cxrnode.receiving.doorway import LARGEST_PDU
 from tests.builders import DX_PRESENTATION, make_cxr
 from tests.fuzz import pdus
 from tests.fuzz.campaign import settled

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo, send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.metrics import counts
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
 from tests.builders import make_cxr
 from tests.figures import counted

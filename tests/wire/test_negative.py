@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
 from cxrnode.spool import Spool
 from tests.builders import make_cxr

@@ -11,9 +11,9 @@ import pytest
 from pydicom import Dataset
 
 from cxrnode.deliver import send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerRefused, PeerUnavailable
-from cxrnode.query import LARGEST_ANSWER, answers_queries, count_instances
+from cxrnode.peers.query import LARGEST_ANSWER, answers_queries, count_instances
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.nodes import saved
 from tests.orthanc import running_orthanc

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import withdrawals
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans.plan import Entry, Verdict
+from cxrnode.plans.verdicts import Row
 from cxrnode.replay.source import Fetched
-from cxrnode.routing import Choice
-from cxrnode.verdicts import Row
 from tests.desks import open_desk
 from tests.fakes import FakeModel, FakePacs
 from tests.replaying import OTHER, T0, Shelf, asked, begun, film, finish, read_and_send, reports

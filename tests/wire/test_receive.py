@@ -16,15 +16,15 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
 from cxrnode.log import start
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver, StoreStatus
-from cxrnode.samples import free_ports
-from cxrnode.sender import Sender
 from cxrnode.settings import Receiving
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 from cxrnode.spool import Spool
 from tests.builders import CR, make_cxr, remade
 from tests.cables import Cable
@@ -256,7 +256,7 @@ def test_a_network_that_is_cut_leaves_no_half_of_an_instance_and_one_of_a_whole(
 
 
 def test_compressed_pixels_are_stored_as_they_came(bench: Bench) -> None:
-    from cxrnode.samples import CHEST
+    from cxrnode.commands.samples import CHEST
 
     data_store = pytest.importorskip("data_store", reason="pydicom-data is not installed")
     path = Path(data_store.__file__).parent / "data" / CHEST

@@ -10,10 +10,10 @@ from urllib.request import urlopen
 import pytest
 import tomli_w
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import SettingsError
-from cxrnode.listener import MAIN
-from cxrnode.samples import free_ports
 from cxrnode.settings import Settings, load
+from cxrnode.settings.listener import MAIN
 from cxrnode.spool import Spool
 from tests.authority import Authority
 from tests.builders import make_cxr

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cxrnode.running import Process, processes
-from cxrnode.samples import free_ports
-from cxrnode.status import show
+from cxrnode.commands.samples import free_ports
+from cxrnode.commands.status import show
+from cxrnode.serving.running import Process, processes
 from tests.builders import DX_PRESENTATION
 from tests.fuzz import pdus
 from tests.fuzz.campaign import settled

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import PeerUnavailable
-from cxrnode.opening import parsed
-from cxrnode.plan import Entry
+from cxrnode.headers.opening import parsed
+from cxrnode.peers.retrieve import Retrieved
+from cxrnode.plans.plan import Entry
 from cxrnode.receipt import MOVED, Receipt
 from cxrnode.replay.remote import FromArchive
-from cxrnode.retrieve import Retrieved
-from cxrnode.samples import free_ports
 from cxrnode.settings import Node, Receiving
 from cxrnode.spool import Spool
 from tests.dcmqrscp import Dcmqrscp, running_dcmqrscp

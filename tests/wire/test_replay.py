@@ -8,16 +8,16 @@ import pytest
 
 from cxrnode.complete import close_whole
 from cxrnode.errors import LedgerUnavailable, PeerRefused, PeerUnavailable, SpoolFull, Unreadable
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import planned, quarantine, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replaytables import Step
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Lane, State
 from cxrnode.ledger.timeline import timeline
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans.plan import Entry, Verdict
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
-from cxrnode.routing import Choice
 from tests.desks import QUIET_S, receive
 from tests.fakes import FakeModel, FakePacs
 from tests.replaying import OTHER, T0, TURN, Shelf, asked, begun, film, finish, lanes, read_and_send, reports

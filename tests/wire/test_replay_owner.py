@@ -7,14 +7,14 @@ from pydicom.dataset import FileDataset
 
 from cxrnode.complete import close_whole, sweep
 from cxrnode.errors import PeerUnavailable
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import arrivals, outcomes, planned, quarantine, work
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import Lane, State
-from cxrnode.plan import Entry, Verdict
+from cxrnode.plans.plan import Entry, Verdict
 from cxrnode.receipt import MOVED, Receipt
 from cxrnode.replay.source import Fetched
-from cxrnode.routing import Choice
 from tests.builders import remade
 from tests.desks import QUIET_S, read_all, receive
 from tests.fakes import FakeModel, FakePacs

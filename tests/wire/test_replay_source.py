@@ -11,7 +11,7 @@ from cxrnode.errors import PeerRefused, SettingsError
 from cxrnode.ledger import planned, replays
 from cxrnode.ledger.planned import Hold, Known
 from cxrnode.ledger.replaytables import Step
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 from cxrnode.replay.source import Fetched
 from tests.desks import open_desk, receive
 from tests.replaying import T0, Shelf, asked, begun, film, finish

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydicom.dataset import FileDataset
 
-from cxrnode.intake import keep, receipt_of
 from cxrnode.ledger import arrivals, withdrawals
-from cxrnode.plan import Verdict
+from cxrnode.plans.plan import Verdict
 from cxrnode.receipt import MOVED
+from cxrnode.receiving.intake import keep, receipt_of
 from cxrnode.replay.source import Fetched
 from cxrnode.retention import purge
 from tests.desks import receive

@@ -13,12 +13,12 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from cxrnode.archive import Archive
 from cxrnode.deliver import send
 from cxrnode.errors import PeerRefused, PeerUnavailable, SpoolFull
-from cxrnode.opening import data_set_at
-from cxrnode.retrieve import Retrieved, get, move, not_offered
-from cxrnode.storable import GET_CONTEXTS
+from cxrnode.headers.opening import data_set_at
+from cxrnode.peers.retrieve import Retrieved, get, move, not_offered
+from cxrnode.peers.storable import GET_CONTEXTS
+from cxrnode.settings.archive import Archive
 from tests import shelves
 from tests.builders import CR, SC, make_cxr
 from tests.dcmqrscp import running_dcmqrscp
@@ -251,7 +251,7 @@ def test_a_pacs_that_comes_no_further_is_left() -> None:
 
 def test_a_pacs_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red without MOST_INSTANCES in _followed and in _taken."""
-    monkeypatch.setattr("cxrnode.retrieve.MOST_INSTANCES", 50)
+    monkeypatch.setattr("cxrnode.peers.retrieve.MOST_INSTANCES", 50)
     with pytest.raises(PeerUnavailable, match="without end"):
         moved(Mover(says=counting))
 
@@ -280,9 +280,9 @@ def test_an_image_too_large_ends_the_retrieval(monkeypatch: pytest.MonkeyPatch) 
         yield len(films)
         yield from ((0xFF00, one) for one in films)
 
-    monkeypatch.setattr("cxrnode.retrieve.LARGEST_INSTANCE", 2 * size)
+    monkeypatch.setattr("cxrnode.peers.retrieve.LARGEST_INSTANCE", 2 * size)
     assert got(Mover(sends=sending)) == Retrieved(3, 0)
-    monkeypatch.setattr("cxrnode.retrieve.LARGEST_INSTANCE", size // 2)
+    monkeypatch.setattr("cxrnode.peers.retrieve.LARGEST_INSTANCE", size // 2)
     with pytest.raises(PeerUnavailable):
         got(Mover(sends=sending))
 

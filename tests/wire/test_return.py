@@ -10,18 +10,18 @@ import pytest
 from pydicom.uid import generate_uid
 
 from cxrnode.check.looking import looks
+from cxrnode.commands.samples import free_ports
 from cxrnode.commitment import Reports
-from cxrnode.destination import Destination
 from cxrnode.errors import SettingsError
+from cxrnode.headers.routing import Choice
 from cxrnode.ledger import circuits, returns, withdrawals
 from cxrnode.ledger.account import account
 from cxrnode.ledger.circuits import OPENS_AFTER
 from cxrnode.ledger.quarantine import reopen, waiting
 from cxrnode.ledger.returns import Origin
 from cxrnode.ledger.roundlines import round_lines
-from cxrnode.routing import Choice
-from cxrnode.samples import free_ports
 from cxrnode.settings import load
+from cxrnode.settings.destination import Destination
 from tests.builders import make_cxr
 from tests.desks import T0, open_desk, read_all, receive, turn
 from tests.fakes import FakeModel, FakePacs

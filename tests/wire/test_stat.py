@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import send
-from cxrnode.destination import Destination
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
 from tests.builders import make_cxr
 from tests.nodes import saved

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 
 from cxrnode import log, tls
-from cxrnode.certificates import Certificates
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo, send
-from cxrnode.destination import Destination
-from cxrnode.doorway import Doorway
 from cxrnode.errors import PeerUnavailable
-from cxrnode.porch import MOST_HANDSHAKES
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
-from cxrnode.samples import free_ports
-from cxrnode.sender import Sender
+from cxrnode.receiving.doorway import Doorway
+from cxrnode.receiving.porch import MOST_HANDSHAKES
 from cxrnode.settings import Receiving
+from cxrnode.settings.certificates import Certificates
+from cxrnode.settings.destination import Destination
+from cxrnode.settings.sender import Sender
 from cxrnode.spool import Spool
 from tests.authority import Authority, Shown
 from tests.builders import make_cxr

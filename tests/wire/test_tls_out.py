@@ -11,10 +11,10 @@ import pytest
 from pynetdicom import evt
 
 from cxrnode import tls
-from cxrnode.calling import VERIFICATION_CONTEXT, associate
-from cxrnode.certificates import ANY_NAME, Certificates
 from cxrnode.deliver import echo, send
 from cxrnode.errors import PeerUnavailable
+from cxrnode.peers.calling import VERIFICATION_CONTEXT, associate
+from cxrnode.settings.certificates import ANY_NAME, Certificates
 from tests.authority import Authority
 from tests.builders import make_cxr
 from tests.cables import Mute

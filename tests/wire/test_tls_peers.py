@@ -12,17 +12,17 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from cxrnode.archive import Archive
-from cxrnode.certificates import Certificates
+from cxrnode.commands.samples import free_ports
 from cxrnode.deliver import echo, send
-from cxrnode.destination import Destination
 from cxrnode.errors import PeerUnavailable
-from cxrnode.find import resolve
+from cxrnode.peers.find import resolve
+from cxrnode.peers.retrieve import get, move
 from cxrnode.receipt import Receipt
 from cxrnode.receive import Receiver
-from cxrnode.retrieve import get, move
-from cxrnode.samples import free_ports
 from cxrnode.settings import Receiving
+from cxrnode.settings.archive import Archive
+from cxrnode.settings.certificates import Certificates
+from cxrnode.settings.destination import Destination
 from cxrnode.spool import Spool
 from cxrnode.validity import looked_at
 from tests.authority import Authority

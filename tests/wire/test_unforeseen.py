@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import Row, select, update
 
-from cxrnode.destination import Destination
+from cxrnode.commands.samples import free_ports
 from cxrnode.errors import LedgerUnavailable
 from cxrnode.ledger import circuits, parcels, withdrawals, work
 from cxrnode.ledger.account import account
@@ -16,7 +16,7 @@ from cxrnode.ledger.quarantine import waiting
 from cxrnode.ledger.roundlines import round_lines
 from cxrnode.ledger.states import TaskState, Work
 from cxrnode.ledger.tables import objects, tasks
-from cxrnode.samples import free_ports
+from cxrnode.settings.destination import Destination
 from tests.archives import Archive
 from tests.desks import owing, turn
 from tests.fakes import FakePacs

@@ -14,15 +14,15 @@ import pydicom
 import pytest
 from pydicom.uid import RLELossless
 
-from cxrnode import web
-from cxrnode.archive import Archive
-from cxrnode.criteria import Criteria
 from cxrnode.deliver import send
 from cxrnode.errors import PeerRefused, PeerUnavailable, SettingsError, SpoolFull
-from cxrnode.find import find_studies, resolve
-from cxrnode.opening import data_set_at
-from cxrnode.plan import Entry, Verdict
-from cxrnode.retrieve import Retrieved
+from cxrnode.headers.opening import data_set_at
+from cxrnode.peers import web
+from cxrnode.peers.find import find_studies, resolve
+from cxrnode.peers.retrieve import Retrieved
+from cxrnode.plans.criteria import Criteria
+from cxrnode.plans.plan import Entry, Verdict
+from cxrnode.settings.archive import Archive
 from tests.builders import CR, SC, make_cxr
 from tests.nodes import saved
 from tests.orthanc import running_orthanc

@@ -26,7 +26,7 @@ class Frontal:
 
     @property
     def radiograph(self) -> NDArray[np.float32]:
-        """(rows, cols) float32 in [0, 1], as `cxrnode.pixels` hands a DICOM image to the model."""
+        """(rows, cols) float32 in [0, 1], as `cxrnode.decoding.pixels` hands a DICOM image to the model."""
         return self.pixels.astype(np.float32) / np.float32(255)
 
 

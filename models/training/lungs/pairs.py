@@ -35,7 +35,7 @@ class Pair:
 
     @property
     def radiograph(self) -> NDArray[np.float32]:
-        """(rows, cols) float32 in [0, 1], as `cxrnode.pixels` hands a DICOM image to a model."""
+        """(rows, cols) float32 in [0, 1], as `cxrnode.decoding.pixels` hands a DICOM image to a model."""
         return self.pixels.astype(np.float32) / np.float32(255)
 
 
