@@ -159,9 +159,9 @@ def test_check_looks_at_each_certificate_once(tmp_path: Path, ours: Certificates
 def test_a_receiver_with_files_that_are_wrong_does_not_start(tmp_path: Path, ours: Certificates) -> None:
     Path(ours.ca_file).unlink()
     node = {"state_dir": str(tmp_path / "state")}
+    settings = loaded(tmp_path, node=node, tls=ours.model_dump(), receiving={"tls": True})
 
     with pytest.raises(SettingsError, match=r"ca_file = .*ca\.pem.*No such file"):
-        settings = loaded(tmp_path, node=node, tls=ours.model_dump(), receiving={"tls": True})
         Entrance(settings, *settings.listeners)
 
 
