@@ -42,7 +42,7 @@ lint:  ## ruff, its formatter, and mypy
 setup:  ## only set up, for the tests and all else
 	@.ci/setup test
 
-rooms:  ## write the list of rooms into README.md, from the first lines of the modules
+rooms:  ## write the list of rooms into CONTRIBUTING.md, from the first lines of the modules
 	@.ci/setup lint
 	@.venv/bin/python -m tests.house.rooms
 

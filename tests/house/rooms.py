@@ -1,10 +1,11 @@
-"""The rooms of the house: every module, its layer and its caption; `make rooms` writes the list into README.md."""
+"""The rooms of the house: every module, its layer and its caption; `make rooms` lists them in CONTRIBUTING.md."""
 
 import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cxrnode", "workers", "models")
+PAGE = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->"
 
 LAYERS = {  # rooms of cxrnode; whatever lies in workers is a door, whatever lies in models is of its own layer
@@ -48,7 +49,7 @@ def caption(path: Path) -> str:
 
 
 def listing() -> str:
-    """The README's list of rooms, as Markdown: the rooms of cxrnode by layer, the others by name."""
+    """The list of rooms, as Markdown: the rooms of cxrnode by layer, the others by name."""
     known = modules()
     lines: list[str] = []
     for package in PACKAGES:
@@ -72,12 +73,11 @@ def _place(module: str) -> tuple[int, int, str]:
     return (list(LAYERS).index(layer(module)), names.index(module.split(".")[1]), module)
 
 
-def written(readme: str) -> str:
-    """README's text with the list of rooms as it is now."""
-    before, _, rest = readme.partition(BEGIN)
+def written(page: str) -> str:
+    """The page's text with the list of rooms as it is now."""
+    before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}{listing()}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
-    page = ROOT / "README.md"
-    page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,13 +1,13 @@
-"""The README's list of rooms is the tree's."""
+"""The list of rooms is the tree's."""
 
-from tests.house.rooms import BEGIN, END, ROOT, caption, modules, written
+from tests.house.rooms import BEGIN, END, PAGE, caption, modules, written
 
 
-def test_the_readme_lists_every_room_with_the_first_line_of_its_docstring() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_lists_every_room_with_the_first_line_of_its_docstring() -> None:
+    page = PAGE.read_text(encoding="utf-8")
 
-    assert readme.count(BEGIN) == readme.count(END) == 1
-    assert written(readme) == readme, "README.md is behind the tree: run `make rooms`"
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert written(page) == page, f"{PAGE.name} is behind the tree: run `make rooms`"
 
 
 def test_every_room_has_a_caption() -> None:
