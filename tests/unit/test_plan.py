@@ -78,7 +78,7 @@ MANY = (
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from cxrnode import plan
+from cxrnode.plans import plan
 
 path = Path(sys.argv[1])
 head = plan.Head(origin="files", made_at=datetime.now(UTC))
